@@ -1,0 +1,35 @@
+"""Build of vipa_policy: by colcon as a ROS 2 package, or by pip as a plain library."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="vipa_policy",
+    version="0.1.0",
+    description="VIPA: dual-encoder vision-language-action policy, its motion path and its ROS 2 nodes",
+    license="Apache-2.0",
+    packages=find_packages(include=["vipa_policy", "vipa_policy.*"]),
+    package_data={"vipa_policy": ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/vipa_policy"]),
+        ("share/vipa_policy", ["package.xml"]),
+    ],
+    python_requires=">=3.11",
+    install_requires=[
+        "numpy>=1.26",
+        "opencv-python>=4.9,<5",
+        "ruckig>=0.14",
+        "scipy>=1.11",
+        "safetensors>=0.4",
+        "tokenizers>=0.20",
+        "torch>=2.11",
+        "transformers>=5.17",
+    ],
+    entry_points={
+        "console_scripts": [
+            "policy_node = vipa_policy.nodes.policy_node:main",
+            "arm_node = vipa_policy.nodes.arm_node:main",
+            "recorder_node = vipa_policy.nodes.recorder_node:main",
+        ],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,1 @@
+"""VIPA: words and RGB-D in, base-frame motion out."""

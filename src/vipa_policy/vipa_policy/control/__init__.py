@@ -1,0 +1,1 @@
+"""The motion path: from a predicted chunk to limited setpoints. Imports no ROS."""

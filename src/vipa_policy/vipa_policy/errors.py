@@ -1,0 +1,31 @@
+"""Every error the library raises on bad input. Each message says what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+
+class VipaError(Exception):
+    """Base of all errors a user of VIPA can cause and mend."""
+
+
+class ContractMismatch(VipaError):
+    """Two action contracts met that do not describe the same actions."""
+
+
+class ObservationError(VipaError):
+    """An observation cannot be used: a part is missing, has the wrong shape, or holds implausible values."""
+
+
+class InstructionError(VipaError):
+    """An instruction lies outside what the checkpoint was trained on."""
+
+
+class CheckpointError(VipaError):
+    """A checkpoint is missing, cut short, of a newer version, or not what it says it is."""
+
+
+class ChunkError(VipaError):
+    """A chunk cannot be executed: wrong shape, not finite, rotated wrongly, or too old."""
+
+
+class DatasetError(VipaError):
+    """A recording or training set cannot be read or does not fit what is asked of it."""

@@ -1,0 +1,72 @@
+"""Instruction semantics that hold for every policy: normalisation, the stop words, and the latch.
+
+What words a policy understands is the checkpoint's business (vipa_policy.model), not this module's.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+STOP_WORD = "stop"
+
+
+def normalise(text: str) -> str:
+    """Return the instruction in lower case, with single spaces, without end punctuation."""
+    return " ".join(text.lower().split()).rstrip(".!?").strip()
+
+
+def is_stop(text: str) -> bool:
+    """Tell whether an instruction asks to stop: the word itself, or nothing at all."""
+    return normalise(text) in ("", STOP_WORD)
+
+
+class Change(Enum):
+    """What an incoming instruction meant."""
+
+    NONE = "none"  # a repeat, or a repeat of the words that a stop cancelled
+    NEW = "new"
+    STOP = "stop"
+
+
+class InstructionLatch:
+    """Remembers the words in force and whether a stop is latched.
+
+    A publisher may repeat itself at 1 Hz: repeats change nothing, and the words that a stop cancelled do not undo it.
+    Only other words or ``resume`` clear the latch.
+    """
+
+    def __init__(self) -> None:
+        self._instruction = ""
+        self._stopped = False
+
+    @property
+    def instruction(self) -> str:
+        """The last words that were no stop, normalised; "" if there were none."""
+        return self._instruction
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop is latched."""
+        return self._stopped
+
+    @property
+    def active(self) -> bool:
+        """Whether there are words in force."""
+        return bool(self._instruction) and not self._stopped
+
+    def offer(self, text: str) -> Change:
+        """Take an incoming instruction and say what it changed."""
+        if is_stop(text):
+            change = Change.NONE if self._stopped else Change.STOP
+            self._stopped = True
+            return change
+        words = normalise(text)
+        if words == self._instruction:
+            return Change.NONE
+        self._instruction = words
+        self._stopped = False
+        return Change.NEW
+
+    def resume(self) -> None:
+        """Clear the latch; the words that were in force are in force again."""
+        self._stopped = False

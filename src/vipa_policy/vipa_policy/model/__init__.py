@@ -1,0 +1,1 @@
+"""The dual-encoder vision-language-action model. Imports no ROS."""

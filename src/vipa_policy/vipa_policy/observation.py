@@ -1,0 +1,71 @@
+"""One instant as the policy sees it: RGB, aligned metric depth, intrinsics, camera pose, proprioception.
+
+The live node, the converter and the simulator all build this type, so training and serving cannot differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipa_policy.geometry import Array
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """One camera at one stamp, uncropped, as the camera delivered it.
+
+    Attributes:
+        name: view name of the contract, for example "scene".
+        rgb: (height, width, 3) uint8.
+        depth: (height, width) float32, metres along the optical axis; 0 or NaN where the camera saw nothing.
+        intrinsics: (3, 3) float64 pinhole matrix of this image size; pixel centres at whole numbers.
+        reference_from_camera: (4, 4) from this camera's optical frame to the reference camera's, both at the stamp;
+            identity for the reference camera itself.
+    """
+
+    name: str
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    intrinsics: Array
+    reference_from_camera: Array
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All the policy may know at one instant.
+
+    Attributes:
+        stamp: s, of the reference image.
+        views: in the contract's order; the contract names the reference.
+        camera_from_tip: (4, 4), pose of the contract's tip frame in the reference camera's optical frame at the stamp.
+        gripper_width: m between the fingers, measured.
+    """
+
+    stamp: float
+    views: tuple[CameraView, ...]
+    camera_from_tip: Array
+    gripper_width: float
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A prediction. Row i is due at ``stamp`` + (i + 1) * control_period of the contract.
+
+    Attributes:
+        stamp: s, of the reference image.
+        camera_from_tip: (horizon, 4, 4), poses of the tip in the reference camera's optical frame at the stamp.
+        gripper: (horizon,) m between the fingers.
+        pointed: (3,) m in the same frame: where the policy believes the named thing is.
+        pointed_confidence: 0 to 1.
+        instruction: the words it was predicted for.
+    """
+
+    stamp: float
+    camera_from_tip: Array
+    gripper: Array
+    pointed: Array
+    pointed_confidence: float
+    instruction: str
