@@ -135,7 +135,12 @@ class VipaNetwork(nn.Module):
         noise = torch.randn(count * draws, *action.shape[2:], generator=generator, device=action.device)
         tau = torch.rand(count * draws, generator=generator, device=action.device)
         flow = self.head.flow_loss(
-            repeat(action), repeat(self.normalisation.state(own, anchor)), repeat(self.head_tokens(condition, anchor)), repeat(targets.valid), noise, tau
+            repeat(action),
+            repeat(self.normalisation.state(own, anchor)),
+            repeat(self.head_tokens(condition, anchor)),
+            repeat(targets.valid),
+            noise,
+            tau,
         )
         grounding = pointing_loss(condition.pointed, condition.spatial, targets.pointed, targets.pointed_known)
         distance = (condition.pointed.anchor.detach() - targets.pointed).norm(dim=-1)
@@ -149,14 +154,24 @@ class VipaNetwork(nn.Module):
 
     @torch.inference_mode()
     def sample(
-        self, inputs: NetworkInput, words: Tensor, words_mask: Tensor, state: Tensor, steps: int, generator: torch.Generator
+        self,
+        inputs: NetworkInput,
+        words: Tensor,
+        words_mask: Tensor,
+        state: Tensor,
+        steps: int,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Pointed]:
         """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.pointed.anchor
         own = self.normalisation.state(state[:, None].expand(-1, words.shape[1], -1), anchor)
         noise = torch.randn(
-            anchor.shape[0] * anchor.shape[1], self.config.horizon, ACTION_SIZE, generator=generator, device=anchor.device
+            anchor.shape[0] * anchor.shape[1],
+            self.config.horizon,
+            ACTION_SIZE,
+            generator=generator,
+            device=anchor.device,
         )
         action = self.head.sample(noise, own.flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps)
         return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), anchor[:, :, None]), condition.pointed
