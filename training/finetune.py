@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train a policy on recorded or generated demonstrations: python training/finetune.py --config training/configs/cell.yaml."""
+"""Train a policy on demonstrations: python training/finetune.py --config training/configs/cell.yaml."""
 
 from vipa_training.finetune import main
 

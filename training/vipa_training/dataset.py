@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vipa_policy import contract as contracts
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
@@ -267,7 +268,8 @@ class Part:
         path = folder / "meta.json"
         if not path.is_file():
             raise DatasetError(
-                f"expected a training set in {folder}, found none; make one with training/generate.py or training/convert.py"
+                f"expected a training set in {folder}, found none; "
+                "make one with training/generate.py or training/convert.py"
             )
         meta = json.loads(path.read_text())
         if meta["version"] > VERSION:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vipa_policy.errors import VipaError
-
 from vipa_training.train import Trainer, TrainingConfig
 
 

@@ -17,6 +17,7 @@ from types import FrameType
 
 import numpy as np
 from tqdm import tqdm
+
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ObservationError
@@ -26,7 +27,6 @@ from vipa_policy.presets import franka_contract
 from vipa_sim import experts
 from vipa_sim.cell import SCENE, SCENE_POSE, Cell, CellConfig
 from vipa_sim.scene import pointing_down, sample_layout
-
 from vipa_training.dataset import DatasetWriter
 
 TASKS = ("reach", "pick")
@@ -118,10 +118,7 @@ class Generator:
     def scene(self, seed: int) -> None:
         """Add one picture of a fresh layout, the arm somewhere on an expert's way or anywhere over the table."""
         random = self.begin(seed)
-        if random.random() < 0.7:
-            pose = self.on_the_way(random)
-        else:
-            pose = free_pose(random)
+        pose = self.on_the_way(random) if random.random() < 0.7 else free_pose(random)
         width = OPEN_WIDTH if random.random() < 0.85 else float(random.uniform(0.0, OPEN_WIDTH))
         if self.cell.teleport(pose, width):
             self.add(seed * 1_000_003)

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 
 def smooth(values: Sequence[float], window: int) -> np.ndarray:
@@ -25,9 +25,12 @@ def plot_losses(history: Sequence[dict[str, float]], path: Path) -> None:
     steps = [row for row in history if "flow" in row]
     checks = [row for row in history if "validation_named" in row]
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), constrained_layout=True)
-    panels = (("loss", ("flow", "pointing"), 1.0, ()),
-              ("pointing error / mm", ("pointing_error",), 1e3, ("validation_pointing_median", "validation_pointing_p90", "validation_last_row_median")),
-              ("named thing pointed at / %", ("named",), 1e2, ("validation_named",)))  # fmt: skip
+    measured_errors = ("validation_pointing_median", "validation_pointing_p90", "validation_last_row_median")
+    panels: tuple[tuple[str, tuple[str, ...], float, tuple[str, ...]], ...] = (
+        ("loss", ("flow", "pointing"), 1.0, ()),
+        ("pointing error / mm", ("pointing_error",), 1e3, measured_errors),
+        ("named thing pointed at / %", ("named",), 1e2, ("validation_named",)),
+    )
     for axis, (title, names, scale, measured) in zip(axes, panels, strict=True):
         for name in names:
             axis.plot([row["step"] for row in steps], smooth([scale * row[name] for row in steps], 50), label=name)

@@ -18,6 +18,7 @@ import torch
 import yaml
 from torch import Tensor
 from tqdm import tqdm
+
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import DatasetError
 from vipa_policy.model import checkpoint as checkpoints
@@ -27,7 +28,6 @@ from vipa_policy.model.network import Targets, VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.preparation import NetworkInput, network_input
 from vipa_policy.model.vocabulary import TaskTemplate, Vocabulary
-
 from vipa_training.augmentation import jitter_colours
 from vipa_training.dataset import Batch, Dataset
 from vipa_training.plots import plot_losses

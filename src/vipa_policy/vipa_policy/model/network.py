@@ -52,8 +52,6 @@ class VipaNetwork(nn.Module):
 
     def __init__(self, config: ModelConfig, image_token: int, normalisation: Normalisation) -> None:
         super().__init__()
-        if config.spatial.kind != "pointmap":
-            raise NotImplementedError(f"spatial encoder {config.spatial.kind!r}: only 'pointmap' can be built here")
         self.config = config
         self.normalisation = normalisation
         language, head = config.semantic.language_width, config.head.width
@@ -86,7 +84,7 @@ class VipaNetwork(nn.Module):
         return Condition(hidden, self.pointing(hidden[:, :, 0], spatial), spatial)
 
     def head_tokens(self, condition: Condition, anchor: Tensor) -> Tensor:
-        """Return (B, K, queries + 1, head width): the action queries, and what was pointed at, at anchors (B, K, 3) m."""
+        """Return (B, K, queries + 1, head width): the action queries, and what is seen at the anchors (B, K, 3) m."""
         feature = condition.pointed.feature
         where = fourier_features(anchor, ANCHOR_BANDS).to(feature.dtype)
         seen = self.anchor_out(torch.cat([where, feature], dim=-1))

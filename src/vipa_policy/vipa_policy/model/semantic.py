@@ -27,7 +27,8 @@ def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
             "intermediate_size": 4 * config.vision_width,
             "image_size": (config.image_size, config.image_size),
             "patch_size": (config.patch_size, config.patch_size),
-            "layer_scale_init_value": 1.0,  # the published 0.1 is for a deep pretrained tower; this one starts from nothing
+            # The published 0.1 is for a deep pretrained tower; a small one starts from nothing.
+            "layer_scale_init_value": 1.0,
         },
         text_config={
             "model_type": "qwen3",
@@ -63,7 +64,7 @@ class SemanticSide(nn.Module):
         return states.unflatten(0, (batch, views))
 
     def project(self, patches: Tensor) -> Tensor:
-        """Pixel-shuffle and project fused patches (B, V, patches, vision_width) to (B, V * patches / 4, language_width)."""
+        """Return (B, V * patches / 4, language_width) of fused patches (B, V, patches, vision_width)."""
         batch, views, count, width = patches.shape
         side = int(count**0.5)
         shuffled = self.internvl.model.pixel_shuffle(patches.reshape(batch * views, side, side, width), 0.5)
@@ -85,7 +86,7 @@ class SemanticSide(nn.Module):
         Returns:
             (B, K, T, width) last hidden states of the suffixes.
         """
-        batch, count, length, _ = suffixes.shape
+        _, count, length, _ = suffixes.shape
         prefix = image.shape[1]
         sequence = torch.cat([image, suffixes.flatten(1, 2)], dim=1)
         states = self.internvl.model.language_model(
