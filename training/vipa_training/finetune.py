@@ -30,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not finished:
         print(f"stopped and saved at step {trainer.step}; the same command continues there", file=sys.stderr)
         return 130
-    print(
-        f"wrote {trainer.config.output} after {trainer.step} steps, {trainer.seconds / 60:.0f} min; losses in {trainer.folder / 'losses.png'}"
-    )
+    print(f"wrote {trainer.config.output} after {trainer.step} steps, {trainer.seconds / 60:.0f} min")
+    print(f"losses: {trainer.folder / 'losses.png'}")
     return 0

@@ -14,6 +14,7 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 from vipa_policy.model.config import SemanticConfig
 
 IMAGE_TOKEN = "<IMG_CONTEXT>"
+INITIAL_RANGE = 0.05  # about 1 / sqrt(width) of the small preset; the published 0.02 is for widths ten times as large
 
 
 def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
@@ -29,6 +30,7 @@ def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
             "patch_size": (config.patch_size, config.patch_size),
             # The published 0.1 is for a deep pretrained tower; a small one starts from nothing.
             "layer_scale_init_value": 1.0,
+            "initializer_range": INITIAL_RANGE,
         },
         text_config={
             "model_type": "qwen3",
@@ -41,6 +43,7 @@ def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
             "intermediate_size": config.language_feedforward,
             "max_position_embeddings": 4096,
             "use_cache": False,
+            "initializer_range": INITIAL_RANGE,
             "tie_word_embeddings": True,
         },
         image_token_id=image_token,
