@@ -8,6 +8,7 @@ Guarded by tests/sim/test_camera.py.
 from __future__ import annotations
 
 import math
+import weakref
 import zlib
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -103,6 +104,8 @@ class Renderer:
     def __post_init__(self) -> None:
         self._gl = mujoco.GLContext(self.width, self.height)
         self._gl.make_current()
+        # Freed before the interpreter tears OpenGL down, where nobody called close.
+        self._finalizer = weakref.finalize(self, self._gl.free)
         self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         # Reversed depth keeps float precision at a distance.
@@ -139,7 +142,7 @@ class Renderer:
     def close(self) -> None:
         """Free the OpenGL context."""
         self._context.free()
-        self._gl.free()
+        self._finalizer()
 
 
 def intrinsics(width: int, height: int, vertical_field_of_view: float) -> Array:

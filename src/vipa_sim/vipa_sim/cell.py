@@ -45,7 +45,7 @@ from vipa_sim.scene import (
 
 SCENE: Final = "scene"
 WRIST: Final = "wrist"
-SCENE_POSE: Final = (1.10, 0.0, 0.55, 0.0, 0.65, 3.14159)
+SCENE_POSE: Final = (1.19, 0.0, 0.475, 0.0, 0.475, 3.14159)
 WRIST_POSE: Final = (0.075, 0.0, 0.03, 0.0, -2.05, 0.0)
 JOINT_NAMES: Final = (*ARM_JOINTS, "fr3_finger_joint1", "fr3_finger_joint2")
 # Names of the frames as franka_description has them, beside those of the model.
