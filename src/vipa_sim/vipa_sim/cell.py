@@ -428,9 +428,7 @@ class Cell:
             raise KeyError(f"no camera '{name}' in this cell; there are: {', '.join(self._cameras)}")
         return self._cameras[name]
 
-    def set_camera_pose(
-        self, name: str, x: float, y: float, z: float, roll: float, pitch: float, yaw: float
-    ) -> None:
+    def set_camera_pose(self, name: str, x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> None:
         """Move a camera's link to a pose (m, rad) in its parent: ``world``, for the wrist camera ``fr3_hand``."""
         self._cameras[name] = replace(self.camera_config(name), pose=(x, y, z, roll, pitch, yaw))
         self._place_camera(name)
