@@ -120,7 +120,7 @@ def plan(
 
 
 def grasp_pose(block: CellObject) -> Array:
-    """Return base_from_tip (4, 4) that surrounds a block: at its grasp point, pointing down, fingers along its sides."""
+    """Return base_from_tip (4, 4) around a block: at its grasp point, pointing down, fingers along its sides."""
     x_axis = block.world_from_object[:3, 0]
     # A cube looks the same after every quarter turn; take the turn nearest to zero. A tumbled one keeps a sane yaw too.
     yaw = math.atan2(x_axis[1], x_axis[0])

@@ -35,7 +35,7 @@ BOWL_HEIGHT: Final = 0.045
 BOWL_FLOOR: Final = 0.006
 """m, thickness of a bowl's bottom."""
 RELEASE_HEIGHT: Final = 0.075
-"""m above the table, of the tool centre when it lets go of a block over a bowl: the block's underside clears the rim."""
+"""m above the table, of the tool centre when it lets go of a block over a bowl: the block clears the rim."""
 
 # An open hand spans 6 cm to either side of a block it surrounds; at this distance it meets no neighbour.
 BLOCK_SPACING: Final = 0.09
