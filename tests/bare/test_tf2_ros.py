@@ -200,9 +200,10 @@ def test_big_endian_messages_are_read() -> None:
 
 
 @pytest.fixture
-def nodes() -> Iterator[tuple[Node, Node, SingleThreadedExecutor]]:
+def nodes(ros_domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Node, Node, SingleThreadedExecutor]]:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=ros_domain_id)
     sender, receiver = (Node(name, context=context) for name in ("tf_sender", "tf_receiver"))
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(sender)
