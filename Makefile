@@ -1,0 +1,43 @@
+# make demo, make test, make lint: each sets the machine up first. See README.md.
+# Variables: PYTHON (to build on), VENV (default .venv), ROS_WHEELS (jazzy or kilted, where no ROS 2 is sourced).
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint eval-cell clean distclean
+
+VENV ?= .venv
+TASK ?= reach
+N ?= 100
+SEED ?= 0
+CAMERA ?=
+PYTEST_ARGUMENTS ?=
+# Recipes read these from the environment, so that no value is ever parsed by the shell.
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA
+
+IN_WORKSPACE := tools/in_workspace
+SETUP := tools/setup
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
+
+setup:  ## install what is missing and build ros2_ws (minutes the first time, then seconds)
+	@$(SETUP)
+
+demo: setup  ## the simulated arm does what three instructions say; writes out/demo.mp4
+	@$(IN_WORKSPACE) ros2 run vipa_sim demo
+
+test: setup  ## the whole test suite
+	@$(IN_WORKSPACE) python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: setup  ## formatting, rules and types
+	@$(IN_WORKSPACE) tools/lint
+
+eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 CAMERA="x y z roll pitch yaw"
+	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
+	  $${CAMERA:+"--camera=$$CAMERA"}
+
+clean:  ## remove what colcon built and the caches
+	@rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+distclean: clean  ## also remove the virtual environment
+	@rm -rf .venv
