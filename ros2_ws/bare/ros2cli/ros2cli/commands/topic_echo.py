@@ -56,7 +56,7 @@ def message_type_of(node: Any, topic_name: str, seconds: float | None) -> Any:
 
     # Asked for at once and again when what is being discovered has had its chance, so that a topic that is
     # there already brings no warning.
-    found = wait_until(node, types, 1.0)
+    found = wait_until(node, types, 2.0)
     if not found:
         print(f"WARNING: topic [{topic_name}] does not appear to be published yet", file=sys.stderr)
         found = wait_until(node, types, seconds)
