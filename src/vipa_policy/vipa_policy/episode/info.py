@@ -46,7 +46,7 @@ class EpisodeInfo:
     Attributes:
         name: of the episode, the name of its folder when it was made.
         instruction: the words the episode was started with.
-        operator: who demonstrated.
+        demonstrator: who demonstrated, free text.
         cameras: view name of the contract -> topics of that camera.
         topics: role ("joint_states", "instruction", "chunk", ...) -> resolved topic name.
         base_frame, tip_frame: TF frames the demonstration is about.
@@ -67,7 +67,7 @@ class EpisodeInfo:
 
     name: str
     instruction: str
-    operator: str = ""
+    demonstrator: str = ""
     cameras: dict[str, CameraTopics] = field(default_factory=dict)
     topics: dict[str, str] = field(default_factory=dict)
     base_frame: str = "fr3_link0"
