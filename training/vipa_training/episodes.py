@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vipa_policy import contract as contracts
+from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
 from vipa_policy.episode import EpisodeReader, RecordedMessage
 from vipa_policy.errors import DatasetError, ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import InstructionLatch
 from vipa_policy.observation import CameraView, Observation
-
-from vipa_policy import contract as contracts
-from vipa_policy import geometry
 from vipa_training import recorded_messages as messages
 from vipa_training.transforms import TransformTable, bracket
 
-# Parts of one camera carry one stamp, or stamps of one exposure a few ms apart; the next exposure is 11 ms away at 90 Hz.
+# Parts of one camera carry one stamp, or stamps of one exposure a few ms apart; at 90 Hz the next one is 11 ms away.
 SAME_EXPOSURE_NS = 5_000_000
 # Two cameras are not triggered together: half a period at 30 Hz.
 OTHER_CAMERA_NS = 17_000_000
@@ -315,10 +315,8 @@ class Demonstration:
         own, values = _series(self._widths)
         if not len(own) or not own[0] <= stamp <= own[-1]:
             raise _Unusable("no joint state of both fingers at the image's stamp")
-        row, fraction = (
-            int(item[0]) if item.dtype == np.int64 else float(item[0]) for item in bracket(own, np.array([stamp]))
-        )
-        row = int(row)
+        rows, fractions = bracket(own, np.array([stamp], dtype=np.int64))
+        row, fraction = int(rows[0]), float(fractions[0])
         after = min(row + 1, len(own) - 1)
         if own[after] - own[row] > JOINT_GAP_NS and own[row] != stamp:
             raise _Unusable("no joint state of both fingers near the image's stamp")
@@ -357,7 +355,7 @@ class Demonstration:
         self.close()
 
 
-class _Unusable(Exception):  # noqa: N818 - no error: an everyday gap in a recording
+class _Unusable(Exception):
     """A frame lacks a part; the text is the reason under which it is counted."""
 
 

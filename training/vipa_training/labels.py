@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import DatasetError
 from vipa_policy.geometry import Array
-
-from vipa_policy import geometry
 from vipa_training.transforms import interpolate_poses
 
 

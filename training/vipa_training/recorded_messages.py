@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
 from vipa_policy.episode.reader import RecordedMessage, RecordedTopic
 from vipa_policy.errors import DatasetError, ObservationError
 from vipa_policy.geometry import Array

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
-from vipa_policy.errors import DatasetError
-from vipa_policy.geometry import Array
 
 from vipa_policy import geometry
+from vipa_policy.errors import DatasetError
+from vipa_policy.geometry import Array
 
 Stamps = NDArray[np.int64]
 
