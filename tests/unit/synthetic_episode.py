@@ -40,8 +40,8 @@ def load_vipa_messages() -> None:
 load_vipa_messages()
 
 
-def message(name: str, **fields: Any) -> Any:
-    return STORE.types[name](**fields)
+def message(message_type: str, /, **fields: Any) -> Any:
+    return STORE.types[message_type](**fields)
 
 
 def time_message(stamp: int) -> Any:

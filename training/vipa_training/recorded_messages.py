@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from vipa_policy.episode.reader import RecordedMessage, RecordedTopic
@@ -36,7 +37,7 @@ class Deserialiser:
             self._learn(topic)
         try:
             return self._store.deserialize_cdr(bytes(message.data), topic.type)
-        except (AssertionError, IndexError, ValueError, struct.error, UnicodeDecodeError) as error:
+        except (SerdeError, AssertionError, IndexError, ValueError, struct.error) as error:
             raise DatasetError(f"a message on {topic.name} is no {topic.type}: {error}") from error
 
     def _learn(self, topic: RecordedTopic) -> None:
