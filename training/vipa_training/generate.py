@@ -33,6 +33,8 @@ TASKS = ("reach", "pick")
 OPEN_WIDTH = 0.08  # m
 LOOK_AT = (0.55, 0.0, 0.04)  # m, world: the middle of the workspace
 FREE_BOX = ((0.30, 0.78), (-0.26, 0.26), (0.03, 0.42))  # m, world: where the tip may find itself
+CARRYING, ON_THE_WAY = 0.15, 0.6  # shares of the scenes; in the rest the tip is anywhere
+PARTLY_CLOSED = 0.1  # share of the scenes without a block in the hand
 PICTURES_OF_EPISODE = 8
 EPISODE_PERIODS = 90  # control periods a pick takes at most
 
@@ -63,7 +65,8 @@ def move_camera(cell: Cell, spread: Spread, random: np.random.Generator) -> None
     target = np.array(LOOK_AT) + random.uniform(-1, 1, 3) * spread.camera_target
     pose = look_at(position, target, float(random.uniform(-1, 1)) * spread.camera_roll)
     angle = 50.0 + float(random.uniform(-1, 1)) * spread.field_of_view
-    cell.set_camera_pose(SCENE, *pose, vertical_field_of_view=angle)
+    cell.set_camera_field_of_view(SCENE, angle)
+    cell.set_camera_pose(SCENE, *pose)
 
 
 def observe(cell: Cell, stamp_ns: int) -> Observation:
@@ -118,10 +121,24 @@ class Generator:
     def scene(self, seed: int) -> None:
         """Add one picture of a fresh layout, the arm somewhere on an expert's way or anywhere over the table."""
         random = self.begin(seed)
-        pose = self.on_the_way(random) if random.random() < 0.7 else free_pose(random)
-        width = OPEN_WIDTH if random.random() < 0.85 else float(random.uniform(0.0, OPEN_WIDTH))
-        if self.cell.teleport(pose, width):
+        kind = random.random()
+        if kind < CARRYING:
+            placed = self.carry(random)
+        else:
+            pose = self.on_the_way(random) if kind < CARRYING + ON_THE_WAY else free_pose(random)
+            closed = random.random() < PARTLY_CLOSED
+            placed = self.cell.teleport(pose, float(random.uniform(0.0, OPEN_WIDTH)) if closed else OPEN_WIDTH)
+        if placed:
             self.add(seed * 1_000_003)
+
+    def carry(self, random: np.random.Generator) -> bool:
+        """Put a block between the fingers, somewhere on its way up; returns whether the pose is in reach."""
+        blocks = [item for item in self.cell.objects() if item.kind == "block"]
+        block = blocks[int(random.integers(len(blocks)))]
+        pose = experts.grasp_pose(block)
+        pose[:2, 3] += random.normal(0.0, self.spread.tip_position, 2)
+        pose[2, 3] += float(random.uniform(0.0, experts.LIFT_HEIGHT))
+        return self.cell.teleport(pose, block.size, carry=block.name)
 
     def on_the_way(self, random: np.random.Generator) -> Array:
         """Return a disturbed pose on the expert's way from anywhere to a block, often near its end."""

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vipa_sim.meshes import coarsen_visual_meshes
 from vipa_sim.scene import BLOCK_EDGE, BOWL_DIAMETER, BOWL_FLOOR, BOWL_HEIGHT, BOWLS, COLOURS
 
 ARM_JOINTS: Final = tuple(f"fr3_joint{index}" for index in range(1, 8))
@@ -28,6 +29,8 @@ FLANGE_OFFSET: Final = 0.107
 
 VISIBLE_GROUP: Final = 2
 COLLISION_GROUP: Final = 3
+MESH_DETAIL: Final = 0.004
+"""m, about a pixel of a 320 x 240 picture at the distance of the arm."""
 
 # Fingers: stiff enough to follow a width within 0.1 mm, soft enough not to chatter on a block at 500 Hz.
 FINGER_STIFFNESS: Final = 4000.0
@@ -45,7 +48,7 @@ def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep:
         image_size: (width, height) in px of the largest picture to be drawn.
         cameras: names; "wrist" rides on the hand, the others stand in the world. Poses are set later.
         timestep: s of one physics step.
-        pretty: shadows and smooth edges, for people; about five times slower to draw.
+        pretty: shadows, smooth edges and meshes in full detail, for people; many times slower to draw.
     """
     assets = resources.files("franky_sim") / "assets"
     spec = mujoco.MjSpec.from_file(str(assets / "fr3.xml"))
@@ -60,12 +63,14 @@ def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep:
     spec.stat.center = [0.5, 0.0, 0.2]
     spec.visual.map.znear = 0.02
     spec.visual.map.zfar = 12.0
-    global_settings = getattr(spec.visual, "global_")
+    global_settings = spec.visual.global_
     global_settings.offwidth, global_settings.offheight = image_size
     spec.visual.quality.offsamples = 4 if pretty else 0
     spec.visual.quality.shadowsize = 4096 if pretty else 0
     for key in list(spec.keys):
         spec.delete(key)
+    if not pretty:
+        coarsen_visual_meshes(spec, MESH_DETAIL)
 
     _prepare_arm(spec)
     _add_room(spec)
@@ -199,7 +204,7 @@ def _add_block(spec: Any, name: str, colour: tuple[float, float, float]) -> None
 
 
 def _bowl_profile() -> list[tuple[float, float]]:
-    """Return (radius, height) pairs of a bowl's outline in m, from the middle of the inside to that of the underside."""
+    """Return (radius, height) pairs of a bowl's outline in m, from the inside's middle to the underside's."""
     outer = BOWL_DIAMETER / 2
     inside = [(0.0, BOWL_FLOOR), (0.030, BOWL_FLOOR), (0.038, BOWL_FLOOR + 0.003), (0.045, 0.020)]
     rim = [(outer - 0.004, BOWL_HEIGHT - 0.001), (outer - 0.002, BOWL_HEIGHT), (outer, BOWL_HEIGHT - 0.001)]
