@@ -106,9 +106,7 @@ def camera_info(stamp: int, width: int = WIDTH, height: int = HEIGHT) -> Any:
         p=np.zeros(12),
         binning_x=0,
         binning_y=0,
-        roi=message(
-            "sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-        ),
+        roi=message("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False),
     )
 
 

@@ -205,8 +205,14 @@ def test_float_depth_and_big_endian_depth() -> None:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: recorded_messages.rgb_from_image(synthetic.image(START, "16UC1", np.zeros((2, 2), np.uint16))), "16UC1"),
-        (lambda: recorded_messages.depth_from_image(synthetic.image(START, "rgb8", np.zeros((2, 2, 3), np.uint8))), "rgb8"),
+        (
+            lambda: recorded_messages.rgb_from_image(synthetic.image(START, "16UC1", np.zeros((2, 2), np.uint16))),
+            "16UC1",
+        ),
+        (
+            lambda: recorded_messages.depth_from_image(synthetic.image(START, "rgb8", np.zeros((2, 2, 3), np.uint8))),
+            "rgb8",
+        ),
         (
             lambda: recorded_messages.intrinsics_from_camera_info(synthetic.camera_info(START), 640, 480),
             "640 x 480 pixels, got one for 160 x 120",

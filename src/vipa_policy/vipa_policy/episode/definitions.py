@@ -15,9 +15,9 @@ from vipa_policy.errors import DatasetError
 
 _SEPARATOR = "=" * 80
 _FIELD = re.compile(r"^\s*(?P<type>[A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+[A-Za-z]\w*")
-_PRIMITIVES = frozenset(
-    "bool byte char float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 string wstring".split()
-)
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+_PRIMITIVES = frozenset({"bool", "byte", "char", "float32", "float64", "string", "wstring", *_INTEGERS})
+
 
 ShareDirectory = Callable[[str], str]
 

@@ -123,7 +123,9 @@ class RecordingSession:
             raise DatasetError("no episode is being recorded; begin one with recorder/start_episode")
         allowed = [ending.value for ending in ENDINGS]
         if outcome not in allowed:
-            raise DatasetError(f"expected the outcome to be one of {', '.join(allowed)}, got {outcome!r}; still recording")
+            raise DatasetError(
+                f"expected the outcome to be one of {', '.join(allowed)}, got {outcome!r}; still recording"
+            )
         return self._close(Outcome(outcome), now_ns, note=note)
 
     def interrupt(self, reason: str, now_ns: int) -> Ending | None:
@@ -170,5 +172,5 @@ class RecordingSession:
         if free < self._config.minimum_free:
             raise DatasetError(
                 f"{self._config.directory} has {free / MEGABYTE:.0f} MB left, expected at least "
-                f"{self._config.minimum_free / MEGABYTE:.0f} MB to begin an episode; make room, or lower minimum_free_mb"
+                f"{self._config.minimum_free / MEGABYTE:.0f} MB to begin with; make room, or lower minimum_free_mb"
             )

@@ -118,15 +118,11 @@ class RecorderNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to everything, so that an episode begins with its first message."""
         self._inputs = [
-            self.create_subscription(
-                topic.message_class, topic.name, partial(self._take, topic), topic.qos, raw=True
-            )
+            self.create_subscription(topic.message_class, topic.name, partial(self._take, topic), topic.qos, raw=True)
             for topic in self._topics
         ]
         self._active = True
-        self.get_logger().info(
-            f"ready to record {len(self._topics)} topics to {self.get_parameter('directory').value}"
-        )
+        self.get_logger().info(f"ready to record {len(self._topics)} topics to {self.get_parameter('directory').value}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -197,7 +193,7 @@ class RecorderNode(LifecycleNode):
         for topic in self._topics:
             for data in self._latched.get(self._resolved(topic), []):
                 self._record(self._session, topic, self._resolved(topic), data)
-        silent = [self._resolved(topic) for topic in self._topics if topic.required and not self._publishers(topic)]
+        silent = [self._resolved(topic) for topic in self._topics if topic.required and not self._publisher_count(topic)]
         response.success, response.path = True, str(path.absolute())
         response.message = f"recording; nobody publishes {', '.join(silent)} yet" if silent else "recording"
         self.get_logger().info(f"{path}: {response.message}: {request.instruction!r}")
@@ -254,7 +250,7 @@ class RecorderNode(LifecycleNode):
         except (OSError, UnicodeDecodeError) as error:
             raise ContractMismatch(f"the parameter contract names {place}, which cannot be read: {error}") from error
 
-    def _publishers(self, topic: RecordedTopic) -> int:
+    def _publisher_count(self, topic: RecordedTopic) -> int:
         return int(self.count_publishers(self._resolved(topic)))
 
     def _resolved(self, topic: RecordedTopic) -> str:
