@@ -100,6 +100,7 @@ class LimitedMotion:
 
     def _wish(self, error: Array, feedforward: Array) -> Array:
         """The acceleration the tracking law asks for, within the bounds on acceleration and jerk."""
+        error = error - feedforward * self.period  # the target stands where it will be after this step
         distance = norm(error)
         # Linear near the target, and no faster than half the acceleration can brake.
         speed = min(self._position_gain * distance, math.sqrt(self.bounds.acceleration * distance))
@@ -185,7 +186,9 @@ def _braking_speeds(pieces: list[_Pieces], times: Array) -> Array:
     third = np.minimum(np.maximum(times - ramp - plateau, 0.0), finish)
     # The acceleration of the last piece falls linearly from the middle one to zero.
     fall = np.where(finish > 0.0, middle / np.maximum(finish, 1e-12), 0.0)
-    speeds = start + first * (acceleration + 0.5 * jerk * first) + middle * (second + third) - 0.5 * fall * third * third
+    speeds = (
+        start + first * (acceleration + 0.5 * jerk * first) + middle * (second + third) - 0.5 * fall * third * third
+    )
     return np.where(times >= ramp + plateau + finish - 1e-12, 0.0, speeds)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vipa_policy.errors import ChunkError
-from vipa_policy.geometry import Array, is_rotation
+from vipa_policy.geometry import Array
 
 # Clocks of two processes may differ by scheduling; a capture further ahead than this comes from a wrong clock.
 FUTURE_TOLERANCE = 0.05
@@ -64,9 +64,11 @@ class BaseChunk:
             raise ChunkError(f"expected a finite stamp and a period above 0, got {self.stamp} and {self.period} s")
         if not np.isfinite(self.base_from_tip).all() or not np.isfinite(self.gripper).all():
             raise ChunkError("expected finite poses and gripper widths, got NaN or infinity; the chunk is dropped")
-        for index, pose in enumerate(self.base_from_tip):
-            if not is_rotation(pose):
-                raise ChunkError(f"expected a rotation in every row, row {index} holds none; the chunk is dropped")
+        rotations = self.base_from_tip[:, :3, :3]
+        skewed = np.abs(rotations @ np.swapaxes(rotations, 1, 2) - np.eye(3)).max(axis=(1, 2)) > 1e-3
+        wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
+        if len(wrong):
+            raise ChunkError(f"expected a rotation in every row, row {wrong[0]} holds none; the chunk is dropped")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class _Curve:
         if chunk.rows > 1:
             self.tangents[0] = (self.positions[1] - self.positions[0]) / chunk.period
         self.rotations = Rotation.from_matrix(chunk.base_from_tip[:, :3, :3])
-        self.turns = (self.rotations[1:] * self.rotations[:-1].inv()).as_rotvec() if chunk.rows > 1 else np.zeros((0, 3))
+        self.turns = (
+            (self.rotations[1:] * self.rotations[:-1].inv()).as_rotvec() if chunk.rows > 1 else np.zeros((0, 3))
+        )
 
     def at(self, time: float) -> Target:
         chunk = self.chunk
@@ -108,7 +112,10 @@ class _Curve:
         p0, p1 = self.positions[index], self.positions[index + 1]
         m0, m1 = self.tangents[index] * chunk.period, self.tangents[index + 1] * chunk.period
         position = (
-            (2 * s**3 - 3 * s**2 + 1) * p0 + (s**3 - 2 * s**2 + s) * m0 + (3 * s**2 - 2 * s**3) * p1 + (s**3 - s**2) * m1
+            (2 * s**3 - 3 * s**2 + 1) * p0
+            + (s**3 - 2 * s**2 + s) * m0
+            + (3 * s**2 - 2 * s**3) * p1
+            + (s**3 - s**2) * m1
         )
         slope = (6 * s**2 - 6 * s) * (p0 - p1) + (3 * s**2 - 4 * s + 1) * m0 + (3 * s**2 - 2 * s) * m1
         turn = self.turns[index]

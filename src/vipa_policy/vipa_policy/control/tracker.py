@@ -78,4 +78,6 @@ class Tracker:
         """Whether all positions (n, 3) from here lie in the box in force."""
         lowest = self._position + displacements.min(axis=0)
         highest = self._position + displacements.max(axis=0)
-        return bool((lowest >= self._box.lower - BOX_ROUNDING).all() and (highest <= self._box.upper + BOX_ROUNDING).all())
+        return bool(
+            (lowest >= self._box.lower - BOX_ROUNDING).all() and (highest <= self._box.upper + BOX_ROUNDING).all()
+        )
