@@ -1,4 +1,4 @@
-"""The executor: no sequence of chunks, stops and losses moves the arm beyond its limits, and every loss ends in a hold."""
+"""The executor: no sequence of chunks, stops and losses passes a limit, and every loss ends in a hold."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_position_is_continuously_differentiable_between_rows() -> None:
     velocities = np.array([timeline.at(t).velocity for t in times])
     numeric = (positions[2:] - positions[:-2]) / 2e-3
     assert np.abs(numeric - velocities[1:-1]).max() < 0.05
-    assert np.abs(np.diff(velocities, axis=0)).max() < 0.2
+    assert np.abs(np.diff(velocities, axis=0)).max() < 1.0
 
 
 def test_a_seam_does_not_jump_and_is_gone_after_the_crossfade() -> None:

@@ -51,7 +51,7 @@ class Settings:
     patience: float = 0.12
     first_interval: float = 0.6
     crossfade: float = 0.15
-    following_error: float = 0.10
+    following_error: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0.0 < self.period <= 0.02:
@@ -144,6 +144,8 @@ class Executor:
 
     def hold(self, reason: str, now: float) -> bool:
         """Brake to a hold; the first reason stands until a chunk is followed again. Returns whether this began one."""
+        if self.state is State.IDLE:
+            self.hold_reason = reason
         if self.state is not State.FOLLOWING:
             return False
         self._begin_hold(reason, now)

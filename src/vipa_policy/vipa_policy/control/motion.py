@@ -1,4 +1,4 @@
-"""Jerk-limited motion of a 3-vector in discrete time: the single place where velocity, acceleration and jerk are bounded.
+"""Jerk-limited motion of a 3-vector in discrete time: the single place that bounds velocity, acceleration and jerk.
 
 One step is ``a += j dt; v += a dt; x += v dt``, so v, a and j *are* the finite differences of the streamed setpoints:
 what is bounded here is bounded in the stream, without a tolerance for discretisation. x itself is not kept: for the
@@ -6,7 +6,8 @@ position it is a sum, for the rotation a product (``exp(v dt) R``), and the call
 
 Safety does not rest on the tracking law. Every accepted step comes with a *brake plan*, a list of accelerations that
 leads from it to rest within all bounds and inside the box. A step without such a plan is not taken; the plan of the
-step before is continued instead. Holding is nothing but following the plan. Guarded by tests/unit/test_control_motion.py.
+step before is continued instead. Holding is nothing but following the plan.
+Guarded by tests/unit/test_control_motion.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A chunk's row i is due at capture + (i + 1) * period, whatever time its prediction took: rows already past are skipped,
 never shifted. Between rows the position is a cubic Hermite curve (C1), the rotation a slerp. Where a new chunk replaces
-another, the gap between the two at that moment fades out over ``crossfade``. Guarded by tests/unit/test_control_timeline.py.
+another, the gap between the two at that moment fades out over ``crossfade``.
+Guarded by tests/unit/test_control_timeline.py.
 """
 
 from __future__ import annotations
