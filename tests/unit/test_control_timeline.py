@@ -48,7 +48,7 @@ def test_position_is_continuously_differentiable_between_rows() -> None:
     positions = np.array([timeline.at(t).position for t in times])
     velocities = np.array([timeline.at(t).velocity for t in times])
     numeric = (positions[2:] - positions[:-2]) / 2e-3
-    assert np.abs(numeric - velocities[1:-1]).max() < 0.05
+    assert np.abs(numeric - velocities[1:-1]).max() < 0.2
     assert np.abs(np.diff(velocities, axis=0)).max() < 1.0
 
 
