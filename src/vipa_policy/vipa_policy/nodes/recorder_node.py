@@ -7,111 +7,85 @@ leaves is completed when it is next read. Manual: docs/recording.md. Guarded by 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.experimental.events_executor import EventsExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 
 from vipa_msgs.srv import EndEpisode, StartEpisode
 from vipa_policy.contract import ActionContract
-from vipa_policy.episode.session import MEGABYTE, Ending, RecordingSession, SessionConfig
+from vipa_policy.episode.session import MEGABYTE, RecordingSession, SessionConfig
 from vipa_policy.errors import ContractMismatch, VipaError
 from vipa_policy.nodes import recorder_topics
-from vipa_policy.nodes.lifetime import Lifetime
+from vipa_policy.nodes.managed import ManagedNode, run
+from vipa_policy.nodes.parameters import FREE, Declaration, real, values_of, whole
 from vipa_policy.nodes.recorder_facts import EpisodeFacts
 from vipa_policy.nodes.recorder_topics import RecordedTopic
 
-# How soon a signal is noticed while no message comes, and how often the disk's state is looked at.
-SERVING = 0.2
-CHECK_PERIOD = 0.5
+CHECK_PERIOD = 0.5  # s of wall time between two looks at the disk
+
+DECLARATIONS: tuple[Declaration, ...] = (
+    ("directory", "data/episodes", "folder in which episode folders are made", FREE),
+    ("cameras", ["scene:camera/camera"], "VIEW:NAMESPACE of each camera; VIEW is the contract's name for it", FREE),
+    ("base_frame", "fr3_link0", "TF frame the arm stands in", FREE),
+    ("tip_frame", "fr3_hand_tcp", "TF frame that is demonstrated", FREE),
+    ("contract", "", "JSON file of the action contract to keep with episodes; empty: from policy/chunk", FREE),
+    ("flush_period", 0.25, "s between two writes to the disk: what a kill may lose", real(0.05, 0.75)),
+    ("minimum_free_mb", 500, "MB the disk must have left to begin an episode", whole(0, 1_000_000)),
+)
 
 
-class RecorderNode(LifecycleNode):
+class RecorderNode(ManagedNode):
     """Records episodes while active."""
 
-    def __init__(self) -> None:
-        super().__init__("recorder")
-        self._declare_parameters()
+    def __init__(self, **options: object) -> None:
+        super().__init__("recorder", DECLARATIONS, **options)
         self._session: RecordingSession | None = None
         self._topics: list[RecordedTopic] = []
         self._inputs: list[Any] = []
         self._latched: dict[str, list[bytes]] = {}
+        self._contract: ActionContract | None = None
         self._facts = EpisodeFacts(None)
         self._active = False
-        self._last_trouble = ""
-        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", QoSProfile(depth=10))
-        self._start_service = self.create_service(StartEpisode, "recorder/start_episode", self._start)
-        self._end_service = self.create_service(EndEpisode, "recorder/end_episode", self._end)
-        self._timer = self.create_timer(CHECK_PERIOD, self._check)
-
-    def _declare_parameters(self) -> None:
-        def declare(name: str, default: Any, description: str, **limits: Any) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=description, **limits))
-
-        declare("autostart", True, "configure and activate at start")
-        declare("directory", "data/episodes", "folder in which episode folders are made", read_only=True)
-        declare(
-            "cameras",
-            ["scene:camera/camera"],
-            "VIEW:NAMESPACE of each camera; the view is the contract's name for it",
-            read_only=True,
-        )
-        declare("base_frame", "fr3_link0", "TF frame the arm stands in", read_only=True)
-        declare("tip_frame", "fr3_hand_tcp", "TF frame that is demonstrated", read_only=True)
-        declare(
-            "contract",
-            "",
-            "JSON file of the action contract to keep with episodes; empty takes it from policy/chunk",
-            read_only=True,
-        )
-        declare(
-            "flush_period",
-            0.25,
-            "s between two writes to the disk: what a kill may lose",
-            floating_point_range=[FloatingPointRange(from_value=0.05, to_value=0.75, step=0.0)],
-            read_only=True,
-        )
-        declare(
-            "minimum_free_mb",
-            500,
-            "MB the disk must have left to begin an episode",
-            integer_range=[IntegerRange(from_value=0, to_value=1_000_000, step=1)],
-            read_only=True,
-        )
+        self._services_made = [
+            self.create_service(StartEpisode, "recorder/start_episode", self._start),
+            self.create_service(EndEpisode, "recorder/end_episode", self._end),
+        ]
+        # Not the ROS clock: a simulator that stands still must not hide a full disk.
+        self._check_timer = self.create_timer(CHECK_PERIOD, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters; fails where they, or a message package, are not as expected."""
+        values = values_of(self, self.declarations)
         try:
-            cameras = recorder_topics.parse_cameras(list(self.get_parameter("cameras").value or []))
+            cameras = recorder_topics.parse_cameras(list(values["cameras"] or []))
             self._topics = [
                 *(topic for view, space in cameras.items() for topic in recorder_topics.camera_topics(view, space)),
                 *recorder_topics.COMMON,
             ]
             for topic in self._topics:
                 recorder_topics.describe(self, topic)
-            self._contract = self._read_contract()
+            self._contract = _read_contract(values["contract"])
             self._session = RecordingSession(
                 SessionConfig(
-                    directory=Path(self.get_parameter("directory").value).expanduser(),
+                    directory=Path(values["directory"]).expanduser(),
                     cameras=recorder_topics.resolved_cameras(self, cameras),
                     topics={topic.role: self._resolved(topic) for topic in recorder_topics.COMMON},
-                    base_frame=self.get_parameter("base_frame").value,
-                    tip_frame=self.get_parameter("tip_frame").value,
+                    base_frame=values["base_frame"],
+                    tip_frame=values["tip_frame"],
                     required=[self._resolved(topic) for topic in self._topics if topic.required],
-                    flush_period=self.get_parameter("flush_period").value,
-                    minimum_free=self.get_parameter("minimum_free_mb").value * MEGABYTE,
+                    flush_period=values["flush_period"],
+                    minimum_free=values["minimum_free_mb"] * MEGABYTE,
                 )
             )
         except VipaError as error:
-            self.get_logger().error(str(error))
+            self.get_logger().error(f"cannot configure: {error}")
+            self.diagnostics.report(DiagnosticStatus.ERROR, f"not configured: {error}")
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
@@ -146,13 +120,22 @@ class RecorderNode(LifecycleNode):
         self._active = False
         return TransitionCallbackReturn.SUCCESS
 
+    def begin_finish(self, reason: str) -> None:
+        """End a running episode as interrupted before the node ends."""
+        self.interrupt(reason)
+
+    def diagnostic_values(self) -> Mapping[str, str]:
+        """Where the running episode lies and how many messages of each topic it has."""
+        writer = self._session.writer if self._session is not None else None
+        if writer is None:
+            return {}
+        return {"path": str(writer.path)} | {name: str(count) for name, count in sorted(writer.counts.items())}
+
     def interrupt(self, reason: str) -> None:
         """End a running episode that nobody ended."""
-        if self._session is None:
-            return
-        ending = self._session.interrupt(reason, self._now())
+        ending = self._session.interrupt(reason, self._stamp()) if self._session is not None else None
         if ending is not None:
-            self.get_logger().warning(f"episode interrupted because {reason}: {ending.message}")
+            self.get_logger().warning(f"episode interrupted ({reason}): {ending.message}")
 
     def _take(self, topic: RecordedTopic, data: bytes) -> None:
         name = self._resolved(topic)
@@ -163,7 +146,7 @@ class RecorderNode(LifecycleNode):
 
     def _record(self, session: RecordingSession, topic: RecordedTopic, name: str, data: bytes) -> None:
         try:
-            session.take(name, partial(recorder_topics.describe, self, topic), self._now(), data)
+            session.take(name, partial(recorder_topics.describe, self, topic), self._stamp(), data)
             if self._facts.wants(topic.role):
                 self._facts.learn(topic.role, deserialize_message(data, topic.message_class))
                 session.note(**self._facts.fields())
@@ -184,7 +167,7 @@ class RecorderNode(LifecycleNode):
             response.message = "the recorder is not active; activate it: ros2 lifecycle set /recorder activate"
             return response
         try:
-            path = self._session.start(request.instruction, request.demonstrator, self._now())
+            path = self._session.start(request.instruction, request.demonstrator, self._stamp())
         except VipaError as error:
             response.message = str(error)
             return response
@@ -193,7 +176,9 @@ class RecorderNode(LifecycleNode):
         for topic in self._topics:
             for data in self._latched.get(self._resolved(topic), []):
                 self._record(self._session, topic, self._resolved(topic), data)
-        silent = [self._resolved(topic) for topic in self._topics if topic.required and not self._publisher_count(topic)]
+        silent = [
+            self._resolved(topic) for topic in self._topics if topic.required and not self._publisher_count(topic)
+        ]
         response.success, response.path = True, str(path.absolute())
         response.message = f"recording; nobody publishes {', '.join(silent)} yet" if silent else "recording"
         self.get_logger().info(f"{path}: {response.message}: {request.instruction!r}")
@@ -204,51 +189,32 @@ class RecorderNode(LifecycleNode):
             response.message = "no episode is being recorded; the recorder is not active"
             return response
         try:
-            ending = self._session.end(request.outcome, request.note, self._now())
+            ending = self._session.end(request.outcome, request.note, self._stamp())
         except VipaError as error:
             response.message = str(error)
             return response
-        return self._answer(ending, response)
-
-    def _answer(self, ending: Ending, response: EndEpisode.Response) -> EndEpisode.Response:
         response.success, response.message = ending.usable, ending.message
         response.path = str(ending.path.absolute())
-        tell = self.get_logger().info if ending.usable else self.get_logger().warning
-        tell(f"episode ended: {ending.message}")
+        if ending.usable:
+            self.get_logger().info(f"episode ended: {ending.message}")
+        else:
+            self.get_logger().warning(f"episode ended: {ending.message}")
         return response
 
     def _check(self) -> None:
-        """Look at the disk and tell /diagnostics."""
-        session = self._session
-        trouble = session.trouble() if session is not None else ""
-        if trouble and trouble != self._last_trouble:
-            self.get_logger().error(f"nothing reaches the disk: {trouble}; keeping messages in memory")
-        self._last_trouble = trouble
-        if session is not None and session.must_end():
-            self.interrupt(session.must_end())
-        self._diagnostics.publish(self._diagnosis(trouble))
-
-    def _diagnosis(self, trouble: str) -> DiagnosticArray:
-        writer = self._session.writer if self._session is not None else None
-        status = DiagnosticStatus(name="recorder: episodes", hardware_id="", level=DiagnosticStatus.OK)
-        status.message = "recording" if writer is not None else "ready" if self._active else "not active"
+        """Look at the disk and tell the diagnostics."""
+        trouble = self._session.trouble() if self._session is not None else ""
+        if self._session is not None and self._session.must_end():
+            self.interrupt(self._session.must_end())
         if trouble:
-            status.level, status.message = DiagnosticStatus.ERROR, f"nothing reaches the disk: {trouble}"
-        if writer is not None:
-            status.values = [KeyValue(key="path", value=str(writer.path))]
-            status.values += [KeyValue(key=name, value=str(count)) for name, count in sorted(writer.counts.items())]
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        return message
-
-    def _read_contract(self) -> ActionContract | None:
-        place = self.get_parameter("contract").value
-        if not place:
-            return None
-        try:
-            return ActionContract.from_json(Path(place).expanduser().read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ContractMismatch(f"the parameter contract names {place}, which cannot be read: {error}") from error
+            message = f"nothing reaches the disk, keeping messages in memory: {trouble}"
+            self.get_logger().error(message, throttle_duration_sec=2.0)
+            self.diagnostics.report(DiagnosticStatus.ERROR, message)
+        elif self._active:
+            recording = self._session is not None and self._session.recording
+            self.diagnostics.report(DiagnosticStatus.OK, "recording" if recording else "ready")
+        elif self._session is not None:
+            self.diagnostics.report(DiagnosticStatus.WARN, "inactive: nothing can be recorded")
 
     def _publisher_count(self, topic: RecordedTopic) -> int:
         return int(self.count_publishers(self._resolved(topic)))
@@ -256,33 +222,22 @@ class RecorderNode(LifecycleNode):
     def _resolved(self, topic: RecordedTopic) -> str:
         return str(self.resolve_topic_name(topic.name))
 
-    def _now(self) -> int:
+    def _stamp(self) -> int:
         return int(self.get_clock().now().nanoseconds)
+
+
+def _read_contract(place: str) -> ActionContract | None:
+    if not place:
+        return None
+    try:
+        return ActionContract.from_json(Path(place).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractMismatch(f"the parameter contract names {place}, which cannot be read: {error}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the recorder until it is asked to end; returns the exit status."""
-    lifetime = Lifetime()
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    node = RecorderNode()
-    executor = EventsExecutor()
-    executor.add_node(node)
-    try:
-        if node.get_parameter("autostart").value:
-            for transition in (node.trigger_configure, node.trigger_activate):
-                if transition() != TransitionCallbackReturn.SUCCESS:
-                    return 1
-        while not lifetime.ended:
-            executor.spin_once(timeout_sec=SERVING)
-        node.get_logger().info(f"stopping: {lifetime.reason}")
-    finally:
-        # Whatever ends the loop, the episode is closed.
-        node.interrupt(lifetime.reason or "the recorder failed")
-        executor.remove_node(node)
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(RecorderNode, arguments)
 
 
 if __name__ == "__main__":
