@@ -1,0 +1,1 @@
+"""The transform tree behind the stand-in for tf2: plain numbers, no ROS."""

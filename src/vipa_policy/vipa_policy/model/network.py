@@ -1,0 +1,162 @@
+"""The whole network: two encoders, fusion, language model with action queries, pointing, action head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vipa_policy.model.config import ACTION_SIZE, ModelConfig
+from vipa_policy.model.fusion import CrossAttentionFusion
+from vipa_policy.model.head import ActionHead
+from vipa_policy.model.normalisation import Normalisation
+from vipa_policy.model.pointing import Pointed, Pointing, pointing_loss
+from vipa_policy.model.preparation import NetworkInput
+from vipa_policy.model.semantic import SemanticSide
+from vipa_policy.model.spatial import PointmapEncoder, SpatialTokens, fourier_features
+
+ANCHOR_BANDS = 6
+ANCHOR_HIT = 0.04  # m: a pointed position this near to the true one is the named thing
+ANCHOR_NOISE = 0.005  # m, so that the head does not trust a true anchor more than it may trust a predicted one
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels for B observations with K instructions each; positions in m in the reference camera's optical frame.
+
+    Attributes:
+        action: (B, K, horizon, ACTION_SIZE): position, 6-D rotation, gripper width in m.
+        valid: (B, K, horizon) bool.
+        pointed: (B, K, 3).
+        pointed_known: (B, K) bool.
+    """
+
+    action: Tensor
+    valid: Tensor
+    pointed: Tensor
+    pointed_known: Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the head is told, for B observations with K instructions."""
+
+    hidden: Tensor  # (B, K, queries, language width)
+    pointed: Pointed
+    spatial: SpatialTokens
+
+
+class VipaNetwork(nn.Module):
+    """VIPA-VLA (paper section 3), with pointing between the language model and the head."""
+
+    def __init__(self, config: ModelConfig, image_token: int, normalisation: Normalisation) -> None:
+        super().__init__()
+        if config.spatial.kind != "pointmap":
+            raise NotImplementedError(f"spatial encoder {config.spatial.kind!r}: only 'pointmap' can be built here")
+        self.config = config
+        self.normalisation = normalisation
+        language, head = config.semantic.language_width, config.head.width
+        self.semantic = SemanticSide(config.semantic, image_token)
+        self.spatial = PointmapEncoder(config.spatial)
+        self.fusion = CrossAttentionFusion(config.fusion, config.semantic.vision_width, config.spatial.width)
+        self.queries = nn.Parameter(0.02 * torch.randn(config.head.queries, language))
+        self.pointing = Pointing(language, config.spatial.fine_width)
+        self.query_out = nn.Sequential(nn.LayerNorm(language), nn.Linear(language, head))
+        self.anchor_out = nn.Linear(6 * ANCHOR_BANDS + config.spatial.fine_width, head)
+        self.head = ActionHead(config.head, config.horizon)
+
+    def condition(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
+        """Encode observations and instructions.
+
+        Args:
+            inputs: B observations.
+            words: (B, K, T) token ids, K instructions for each observation.
+            words_mask: (B, K, T) bool, False at padding.
+        """
+        batch, count, _ = words.shape
+        spatial = self.spatial(inputs)
+        patches = self.semantic.patches(inputs.pixels)
+        fused = self.fusion(patches.flatten(1, 2), spatial.tokens, spatial.mask).view(patches.shape)
+        image = self.semantic.project(fused)
+        queries = self.queries.expand(batch, count, -1, -1)
+        suffixes = torch.cat([self.semantic.embed(words), queries.to(image.dtype)], dim=2)
+        suffix_mask = torch.cat([words_mask, words_mask.new_ones(queries.shape[:3])], dim=2)
+        hidden = self.semantic.read(image, suffixes, suffix_mask)[:, :, words.shape[2] :]
+        return Condition(hidden, self.pointing(hidden[:, :, 0], spatial), spatial)
+
+    def head_tokens(self, condition: Condition, anchor: Tensor) -> Tensor:
+        """Return (B, K, queries + 1, head width): the action queries, and what was pointed at, at anchors (B, K, 3) m."""
+        feature = condition.pointed.feature
+        where = fourier_features(anchor, ANCHOR_BANDS).to(feature.dtype)
+        seen = self.anchor_out(torch.cat([where, feature], dim=-1))
+        return torch.cat([self.query_out(condition.hidden), seen[:, :, None]], dim=2)
+
+    def teach_anchor(self, predicted: Tensor, targets: Targets, generator: torch.Generator | None) -> Tensor:
+        """Return the anchors (B, K, 3) the head trains with: the predicted ones where they hit, else the true ones.
+
+        A chunk towards one thing, told about another, teaches the head nothing; and where things are is for the
+        grounding loss to teach, so no gradient flows back.
+        """
+        noise = torch.randn(predicted.shape, generator=generator, device=predicted.device)
+        hit = (predicted - targets.pointed).norm(dim=-1) < ANCHOR_HIT
+        use_true = targets.pointed_known & ~hit
+        return torch.where(use_true[..., None], targets.pointed + ANCHOR_NOISE * noise, predicted)
+
+    def loss(
+        self,
+        inputs: NetworkInput,
+        words: Tensor,
+        words_mask: Tensor,
+        state: Tensor,
+        targets: Targets,
+        draws: int,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the flow and pointing losses and the pointing error in m.
+
+        Args:
+            inputs: B observations.
+            words, words_mask: as in ``condition``.
+            state: (B, STATE_SIZE) measured tip: position, 6-D rotation, gripper width in m.
+            targets: labels.
+            draws: noises and times drawn per observation and instruction; the head is cheap.
+            generator: of the noises.
+        """
+        condition = self.condition(inputs, words, words_mask)
+        anchor = self.teach_anchor(condition.pointed.anchor.detach(), targets, generator)
+        action = self.normalisation.action(targets.action, anchor[:, :, None])
+        own = state[:, None].expand(-1, words.shape[1], -1)
+        count = anchor.shape[0] * anchor.shape[1]
+
+        def repeat(values: Tensor) -> Tensor:
+            return values.flatten(0, 1).repeat_interleave(draws, dim=0)
+
+        noise = torch.randn(count * draws, *action.shape[2:], generator=generator, device=action.device)
+        tau = torch.rand(count * draws, generator=generator, device=action.device)
+        flow = self.head.flow_loss(
+            repeat(action), repeat(self.normalisation.state(own, anchor)), repeat(self.head_tokens(condition, anchor)), repeat(targets.valid), noise, tau
+        )
+        grounding = pointing_loss(condition.pointed, condition.spatial, targets.pointed, targets.pointed_known)
+        distance = (condition.pointed.anchor.detach() - targets.pointed).norm(dim=-1)
+        known = targets.pointed_known
+        return {
+            "flow": flow,
+            "pointing": grounding,
+            "pointing_error": (distance * known).sum() / known.sum().clamp(min=1),
+            "named": ((distance < ANCHOR_HIT) & known).sum() / known.sum().clamp(min=1),
+        }
+
+    @torch.inference_mode()
+    def sample(
+        self, inputs: NetworkInput, words: Tensor, words_mask: Tensor, state: Tensor, steps: int, generator: torch.Generator
+    ) -> tuple[Tensor, Pointed]:
+        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
+        condition = self.condition(inputs, words, words_mask)
+        anchor = condition.pointed.anchor
+        own = self.normalisation.state(state[:, None].expand(-1, words.shape[1], -1), anchor)
+        noise = torch.randn(
+            anchor.shape[0] * anchor.shape[1], self.config.horizon, ACTION_SIZE, generator=generator, device=anchor.device
+        )
+        action = self.head.sample(noise, own.flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps)
+        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), anchor[:, :, None]), condition.pointed

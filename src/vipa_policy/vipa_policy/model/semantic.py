@@ -1,0 +1,119 @@
+"""The semantic side: an InternVL model of transformers, taken apart where the spatial encoder joins.
+
+The fusion sits between the vision tower and the pixel shuffle, as in VLM-3R (the paper says "projected back to the
+vision feature dimension"). The language model sees the fused image once; any number of instructions follow it in one
+sequence, each blind to the others, so that one image serves all of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import InternVLConfig, InternVLForConditionalGeneration
+
+from vipa_policy.model.config import SemanticConfig
+
+IMAGE_TOKEN = "<IMG_CONTEXT>"
+
+
+def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
+    """Return the transformers configuration of a semantic side of these sizes."""
+    grid = config.image_size // config.patch_size
+    return InternVLConfig(
+        vision_config={
+            "hidden_size": config.vision_width,
+            "num_hidden_layers": config.vision_layers,
+            "num_attention_heads": config.vision_heads,
+            "intermediate_size": 4 * config.vision_width,
+            "image_size": (config.image_size, config.image_size),
+            "patch_size": (config.patch_size, config.patch_size),
+            "layer_scale_init_value": 1.0,  # the published 0.1 is for a deep pretrained tower; this one starts from nothing
+        },
+        text_config={
+            "model_type": "qwen3",
+            "vocab_size": config.vocabulary_size,
+            "hidden_size": config.language_width,
+            "num_hidden_layers": config.language_layers,
+            "num_attention_heads": config.language_heads,
+            "num_key_value_heads": config.language_heads,
+            "head_dim": config.language_width // config.language_heads,
+            "intermediate_size": config.language_feedforward,
+            "max_position_embeddings": 4096,
+            "use_cache": False,
+            "tie_word_embeddings": True,
+        },
+        image_token_id=image_token,
+        image_seq_length=(grid // 2) ** 2,
+        tie_word_embeddings=True,
+    )
+
+
+class SemanticSide(nn.Module):
+    """Vision tower, projector and language model of InternVL, called one by one."""
+
+    def __init__(self, config: SemanticConfig, image_token: int) -> None:
+        super().__init__()
+        self.config = config
+        self.internvl = InternVLForConditionalGeneration(internvl_config(config, image_token))
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """Return (B, V, patches, vision_width) features of (B, V, 3, s, s) normalised images, class token dropped."""
+        batch, views = pixels.shape[:2]
+        states = self.internvl.model.vision_tower(pixel_values=pixels.flatten(0, 1)).last_hidden_state[:, 1:]
+        return states.unflatten(0, (batch, views))
+
+    def project(self, patches: Tensor) -> Tensor:
+        """Pixel-shuffle and project fused patches (B, V, patches, vision_width) to (B, V * patches / 4, language_width)."""
+        batch, views, count, width = patches.shape
+        side = int(count**0.5)
+        shuffled = self.internvl.model.pixel_shuffle(patches.reshape(batch * views, side, side, width), 0.5)
+        projected = self.internvl.model.multi_modal_projector(shuffled.flatten(1, 2))
+        return projected.reshape(batch, -1, projected.shape[-1])
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings of token ids of any shape."""
+        return self.internvl.get_input_embeddings()(tokens)
+
+    def read(self, image: Tensor, suffixes: Tensor, suffix_mask: Tensor) -> Tensor:
+        """Run the language model over one image and several suffixes that do not see each other.
+
+        Args:
+            image: (B, N, width) projected image tokens.
+            suffixes: (B, K, T, width) embedded words and action queries, K instructions.
+            suffix_mask: (B, K, T) bool, False at padding.
+
+        Returns:
+            (B, K, T, width) last hidden states of the suffixes.
+        """
+        batch, count, length, _ = suffixes.shape
+        prefix = image.shape[1]
+        sequence = torch.cat([image, suffixes.flatten(1, 2)], dim=1)
+        states = self.internvl.model.language_model(
+            inputs_embeds=sequence,
+            attention_mask=suffix_attention(prefix, suffix_mask, sequence.dtype),
+            position_ids=suffix_positions(prefix, suffix_mask),
+        ).last_hidden_state
+        return states[:, prefix:].unflatten(1, (count, length))
+
+
+def suffix_positions(prefix: int, mask: Tensor) -> Tensor:
+    """Return (B, prefix + K * T) positions: every suffix counts on from the image as if it stood there alone."""
+    own = prefix + (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+    image = torch.arange(prefix, device=mask.device).expand(mask.shape[0], -1)
+    return torch.cat([image, own.flatten(1)], dim=1)
+
+
+def suffix_attention(prefix: int, mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the (B, 1, L, L) additive mask: causal, suffixes blind to each other, padding seen by nobody."""
+    batch, count, length = mask.shape
+    total = prefix + count * length
+    owner = torch.full((total,), -1, device=mask.device)
+    owner[prefix:] = torch.arange(count, device=mask.device).repeat_interleave(length)
+    allowed = torch.ones(total, total, dtype=torch.bool, device=mask.device).tril()
+    allowed &= (owner[None, :] == -1) | (owner[None, :] == owner[:, None])
+    known = torch.cat([mask.new_ones(batch, prefix), mask.flatten(1)], dim=1)
+    # A padded position still attends to itself: a row that may see nothing would be NaN.
+    visible = (allowed & known[:, None, :]) | torch.eye(total, dtype=torch.bool, device=mask.device)
+    return torch.zeros(batch, 1, total, total, dtype=dtype, device=mask.device).masked_fill_(
+        ~visible[:, None], torch.finfo(dtype).min
+    )

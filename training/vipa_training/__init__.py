@@ -1,0 +1,1 @@
+"""Training sets, their making, and the training of VIPA policies. Imports no ROS."""
