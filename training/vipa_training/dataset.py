@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vipa_policy import contract as contracts
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
@@ -89,7 +90,10 @@ class DatasetWriter:
             }  # fmt: skip
         meta: dict[str, Any] = json.loads(path.read_text())
         contracts.check(
-            ActionContract.from_dict(meta["contract"]), f"the dataset {self.folder}", self.contract, "the new recordings"
+            ActionContract.from_dict(meta["contract"]),
+            f"the dataset {self.folder}",
+            self.contract,
+            "the new recordings",
         )
         return meta
 
@@ -119,7 +123,13 @@ class DatasetWriter:
         return int(self.meta["frames"]) - 1
 
     def add_sample(
-        self, frame: int, instruction: str, camera_from_tip: Array, gripper: Array, valid: NDArray[np.bool_], pointed: Array | None
+        self,
+        frame: int,
+        instruction: str,
+        camera_from_tip: Array,
+        gripper: Array,
+        valid: NDArray[np.bool_],
+        pointed: Array | None,
     ) -> None:
         """Append a label for a frame.
 
@@ -258,7 +268,8 @@ class Part:
         path = folder / "meta.json"
         if not path.is_file():
             raise DatasetError(
-                f"expected a training set in {folder}, found none; make one with training/generate.py or training/convert.py"
+                f"expected a training set in {folder}, found none; "
+                "make one with training/generate.py or training/convert.py"
             )
         meta = json.loads(path.read_text())
         if meta["version"] > VERSION:
@@ -269,7 +280,9 @@ class Part:
         self.sources: list[str] = meta["sources"]
         views, size = len(self.contract.cameras), self.contract.cameras[0].width
         self.frames = np.fromfile(folder / "frames.bin", dtype=frame_type(views), count=meta["frames"])
-        self.samples = np.fromfile(folder / "samples.bin", dtype=sample_type(self.contract.horizon), count=meta["samples"])
+        self.samples = np.fromfile(
+            folder / "samples.bin", dtype=sample_type(self.contract.horizon), count=meta["samples"]
+        )
         self.rgb: NDArray[np.uint8] = np.memmap(
             folder / "rgb.bin", np.uint8, "r", shape=(meta["frames"], views, size, size, 3)
         )

@@ -97,3 +97,8 @@ def is_rotation(matrix: Array, tolerance: float = 1e-3) -> bool:
         and np.allclose(rotation @ rotation.T, np.eye(3), atol=tolerance)
         and np.linalg.det(rotation) > 0.0
     )
+
+
+def rotation_from_vector(vector: ArrayLike) -> Array:
+    """Return the (3, 3) rotation about a vector (3,) by its length in rad."""
+    return np.asarray(Rotation.from_rotvec(np.asarray(vector, dtype=float)).as_matrix())

@@ -82,7 +82,9 @@ def read_json(folder: Path, name: str) -> Any:
     try:
         return json.loads((folder / name).read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder / name} is cut short or no JSON ({error}); copy the checkpoint again") from error
+        raise CheckpointError(
+            f"{folder / name} is cut short or no JSON ({error}); copy the checkpoint again"
+        ) from error
 
 
 def load(folder: Path) -> Checkpoint:

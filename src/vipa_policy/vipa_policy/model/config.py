@@ -34,9 +34,9 @@ class SemanticConfig:
 
 @dataclass(frozen=True)
 class SpatialConfig:
-    """The spatial encoder; ``pointmap`` is ours, ``none`` is the paper's ablation without a second encoder."""
+    """The spatial encoder. ``pointmap`` is ours; others join behind the same interface (vipa_policy.model.spatial)."""
 
-    kind: Literal["pointmap", "none"] = "pointmap"
+    kind: Literal["pointmap"] = "pointmap"
     image_size: int = 224
     width: int = 192
     layers: int = 2

@@ -60,9 +60,13 @@ class ActionHead(nn.Module):
         super().__init__()
         self.width = config.width
         self.action_in = nn.Linear(ACTION_SIZE, config.width)
-        self.state_in = nn.Sequential(nn.Linear(STATE_SIZE, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        self.state_in = nn.Sequential(
+            nn.Linear(STATE_SIZE, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
+        )
         self.position = nn.Parameter(0.02 * torch.randn(horizon + 1, config.width))
-        self.time = nn.Sequential(nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        self.time = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
+        )
         self.blocks = nn.ModuleList(Block(config.width, config.heads, index % 2 == 0) for index in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.action_out = nn.Linear(config.width, ACTION_SIZE)
@@ -84,7 +88,9 @@ class ActionHead(nn.Module):
             tokens = block(tokens, condition, time)
         return self.action_out(self.norm(tokens[:, 1:]))
 
-    def flow_loss(self, action: Tensor, state: Tensor, condition: Tensor, valid: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+    def flow_loss(
+        self, action: Tensor, state: Tensor, condition: Tensor, valid: Tensor, noise: Tensor, tau: Tensor
+    ) -> Tensor:
         """Return the masked mean squared error of the velocity (paper equation for L_FM; tau ~ U(0, 1)).
 
         Args:

@@ -52,8 +52,6 @@ class VipaNetwork(nn.Module):
 
     def __init__(self, config: ModelConfig, image_token: int, normalisation: Normalisation) -> None:
         super().__init__()
-        if config.spatial.kind != "pointmap":
-            raise NotImplementedError(f"spatial encoder {config.spatial.kind!r}: only 'pointmap' can be built here")
         self.config = config
         self.normalisation = normalisation
         language, head = config.semantic.language_width, config.head.width
@@ -86,7 +84,7 @@ class VipaNetwork(nn.Module):
         return Condition(hidden, self.pointing(hidden[:, :, 0], spatial), spatial)
 
     def head_tokens(self, condition: Condition, anchor: Tensor) -> Tensor:
-        """Return (B, K, queries + 1, head width): the action queries, and what was pointed at, at anchors (B, K, 3) m."""
+        """Return (B, K, queries + 1, head width): the action queries, and what is seen at the anchors (B, K, 3) m."""
         feature = condition.pointed.feature
         where = fourier_features(anchor, ANCHOR_BANDS).to(feature.dtype)
         seen = self.anchor_out(torch.cat([where, feature], dim=-1))
@@ -135,7 +133,12 @@ class VipaNetwork(nn.Module):
         noise = torch.randn(count * draws, *action.shape[2:], generator=generator, device=action.device)
         tau = torch.rand(count * draws, generator=generator, device=action.device)
         flow = self.head.flow_loss(
-            repeat(action), repeat(self.normalisation.state(own, anchor)), repeat(self.head_tokens(condition, anchor)), repeat(targets.valid), noise, tau
+            repeat(action),
+            repeat(self.normalisation.state(own, anchor)),
+            repeat(self.head_tokens(condition, anchor)),
+            repeat(targets.valid),
+            noise,
+            tau,
         )
         grounding = pointing_loss(condition.pointed, condition.spatial, targets.pointed, targets.pointed_known)
         distance = (condition.pointed.anchor.detach() - targets.pointed).norm(dim=-1)
@@ -149,14 +152,24 @@ class VipaNetwork(nn.Module):
 
     @torch.inference_mode()
     def sample(
-        self, inputs: NetworkInput, words: Tensor, words_mask: Tensor, state: Tensor, steps: int, generator: torch.Generator
+        self,
+        inputs: NetworkInput,
+        words: Tensor,
+        words_mask: Tensor,
+        state: Tensor,
+        steps: int,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Pointed]:
         """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.pointed.anchor
         own = self.normalisation.state(state[:, None].expand(-1, words.shape[1], -1), anchor)
         noise = torch.randn(
-            anchor.shape[0] * anchor.shape[1], self.config.horizon, ACTION_SIZE, generator=generator, device=anchor.device
+            anchor.shape[0] * anchor.shape[1],
+            self.config.horizon,
+            ACTION_SIZE,
+            generator=generator,
+            device=anchor.device,
         )
         action = self.head.sample(noise, own.flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps)
         return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), anchor[:, :, None]), condition.pointed

@@ -65,7 +65,9 @@ class Pointing(nn.Module):
         return Pointed(logits, votes, shares @ votes, confidence, shares.to(spatial.fine.dtype) @ spatial.fine)
 
 
-def pointing_loss(pointed: Pointed, spatial: SpatialTokens, target: Tensor, known: Tensor, radius: float = 0.035) -> Tensor:
+def pointing_loss(
+    pointed: Pointed, spatial: SpatialTokens, target: Tensor, known: Tensor, radius: float = 0.035
+) -> Tensor:
     """Return the grounding loss: the attention falls on the named thing's surface, and votes there hit its centre.
 
     Args:

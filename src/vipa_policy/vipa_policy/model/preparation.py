@@ -156,7 +156,9 @@ class NetworkInput:
     valid: Tensor
 
 
-def network_input(rgb: Tensor, depth: Tensor, rays: Tensor, reference_from_camera: Tensor, semantic_size: int) -> NetworkInput:
+def network_input(
+    rgb: Tensor, depth: Tensor, rays: Tensor, reference_from_camera: Tensor, semantic_size: int
+) -> NetworkInput:
     """Turn prepared views into the encoders' input.
 
     Args:

@@ -14,6 +14,7 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 from vipa_policy.model.config import SemanticConfig
 
 IMAGE_TOKEN = "<IMG_CONTEXT>"
+INITIAL_RANGE = 0.05  # about 1 / sqrt(width) of the small preset; the published 0.02 is for widths ten times as large
 
 
 def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
@@ -27,7 +28,9 @@ def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
             "intermediate_size": 4 * config.vision_width,
             "image_size": (config.image_size, config.image_size),
             "patch_size": (config.patch_size, config.patch_size),
-            "layer_scale_init_value": 1.0,  # the published 0.1 is for a deep pretrained tower; this one starts from nothing
+            # The published 0.1 is for a deep pretrained tower; a small one starts from nothing.
+            "layer_scale_init_value": 1.0,
+            "initializer_range": INITIAL_RANGE,
         },
         text_config={
             "model_type": "qwen3",
@@ -40,6 +43,7 @@ def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
             "intermediate_size": config.language_feedforward,
             "max_position_embeddings": 4096,
             "use_cache": False,
+            "initializer_range": INITIAL_RANGE,
             "tie_word_embeddings": True,
         },
         image_token_id=image_token,
@@ -63,7 +67,7 @@ class SemanticSide(nn.Module):
         return states.unflatten(0, (batch, views))
 
     def project(self, patches: Tensor) -> Tensor:
-        """Pixel-shuffle and project fused patches (B, V, patches, vision_width) to (B, V * patches / 4, language_width)."""
+        """Return (B, V * patches / 4, language_width) of fused patches (B, V, patches, vision_width)."""
         batch, views, count, width = patches.shape
         side = int(count**0.5)
         shuffled = self.internvl.model.pixel_shuffle(patches.reshape(batch * views, side, side, width), 0.5)
@@ -85,7 +89,7 @@ class SemanticSide(nn.Module):
         Returns:
             (B, K, T, width) last hidden states of the suffixes.
         """
-        batch, count, length, _ = suffixes.shape
+        _, count, length, _ = suffixes.shape
         prefix = image.shape[1]
         sequence = torch.cat([image, suffixes.flatten(1, 2)], dim=1)
         states = self.internvl.model.language_model(

@@ -101,7 +101,13 @@ class PointmapEncoder(nn.Module):
         self.coarse = convolution(2 * fine, config.width, 2)
         self.position = nn.Linear(6 * self.BANDS, config.width)
         layer = nn.TransformerEncoderLayer(
-            config.width, config.heads, 3 * config.width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            config.width,
+            config.heads,
+            3 * config.width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         self.layers = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(config.width)
@@ -120,7 +126,9 @@ class PointmapEncoder(nn.Module):
         middle = self.middle(stem)
         coarse = self.coarse(middle)
         anchors, mask = patch_anchors(points, valid, TOKEN_STRIDE)
-        tokens = coarse.flatten(2).transpose(1, 2) + self.position(fourier_features(anchors, self.BANDS) * mask[..., None])
+        tokens = coarse.flatten(2).transpose(1, 2) + self.position(
+            fourier_features(anchors, self.BANDS) * mask[..., None]
+        )
         tokens = self.norm(self.layers(tokens))
         context = tokens.transpose(1, 2).reshape(coarse.shape)
         merged = self.lateral_middle(middle) + upsample(self.lateral_coarse(context))
@@ -131,7 +139,12 @@ class PointmapEncoder(nn.Module):
             return values.unflatten(0, (batch, views)).flatten(1, 2)
 
         return SpatialTokens(
-            join(tokens), join(mask), join(anchors), join(fine.flatten(2).transpose(1, 2)), join(fine_mask), join(fine_anchors)
+            join(tokens),
+            join(mask),
+            join(anchors),
+            join(fine.flatten(2).transpose(1, 2)),
+            join(fine_mask),
+            join(fine_anchors),
         )
 
 

@@ -1,0 +1,352 @@
+"""The training loop: resumable, with a moving average of the weights, a progress bar and a picture of the losses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from tqdm import tqdm
+
+from vipa_policy.contract import ActionContract
+from vipa_policy.errors import DatasetError
+from vipa_policy.model import checkpoint as checkpoints
+from vipa_policy.model.checkpoint import Checkpoint
+from vipa_policy.model.config import ModelConfig
+from vipa_policy.model.network import Targets, VipaNetwork
+from vipa_policy.model.normalisation import Normalisation
+from vipa_policy.model.preparation import NetworkInput, network_input
+from vipa_policy.model.vocabulary import TaskTemplate, Vocabulary
+from vipa_training.augmentation import jitter_colours
+from vipa_training.dataset import Batch, Dataset
+from vipa_training.plots import plot_losses
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What ``training/configs/*.yaml`` says.
+
+    Attributes:
+        name: of the checkpoint.
+        data, validation: folders of training sets; validation ones are never trained on.
+        output: folder of the checkpoint.
+        run: folder of state, log and plot.
+        templates: task, template and slots; instructions of the data outside them are refused.
+        steps: optimiser steps.
+        frames: a step's batch, in frames.
+        instructions: samples taken of each frame.
+        draws: noises and times per sample.
+        learning_rate, weight_decay, warm_up: AdamW and steps of linear warm-up before the cosine.
+        pointing_weight: of the grounding loss beside the flow loss.
+        average: decay of the moving average of the weights.
+        colour_jitter: relative strength of brightness, contrast and tint changes.
+        threads: of torch; 0 takes all processors.
+        save_every, validate_every: steps.
+        precision: "auto" takes bf16 where the processor multiplies it in hardware, else fp32.
+        model: overrides of vipa_policy.model.config, section by section.
+        start: checkpoint to start from, "" for none.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    output: str
+    run: str
+    templates: tuple[TaskTemplate, ...]
+    validation: tuple[str, ...] = ()
+    steps: int = 3000
+    frames: int = 8
+    instructions: int = 4
+    draws: int = 2
+    learning_rate: float = 6e-4
+    weight_decay: float = 0.01
+    warm_up: int = 150
+    pointing_weight: float = 0.5
+    average: float = 0.998
+    colour_jitter: float = 0.15
+    threads: int = 0
+    save_every: int = 100
+    validate_every: int = 250
+    precision: str = "auto"
+    seed: int = 0
+    start: str = ""
+    model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingConfig:
+        """Read YAML; raises DatasetError naming fields it does not know or lacks."""
+        values = yaml.safe_load(path.read_text())
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise DatasetError(
+                f"{path} has fields nobody reads: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+            )
+        try:
+            values["templates"] = tuple(TaskTemplate.from_dict(entry) for entry in values["templates"])
+            values["data"] = tuple(values["data"])
+            values["validation"] = tuple(values.get("validation", ()))
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise DatasetError(f"{path} is incomplete: {error}") from error
+
+
+def model_config(config: TrainingConfig, contract: ActionContract, vocabulary: Vocabulary) -> ModelConfig:
+    """Return the network's sizes: the preset, the file's overrides, and what contract and vocabulary fix."""
+    base = ModelConfig(name=config.name, horizon=contract.horizon)
+    sections = {name: dataclasses.replace(getattr(base, name), **dict(values)) for name, values in config.model.items()}
+    base = dataclasses.replace(base, **sections)
+    size = contract.cameras[0].width
+    return dataclasses.replace(
+        base,
+        semantic=dataclasses.replace(
+            base.semantic, vocabulary_size=max(vocabulary.size, base.semantic.vocabulary_size)
+        ),
+        spatial=dataclasses.replace(base.spatial, image_size=size),
+    )
+
+
+def bf16_in_hardware() -> bool:
+    """Tell whether the processor multiplies bf16 natively; emulated, it is many times slower than fp32."""
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and any(name in flags.read_text() for name in ("amx_bf16", "avx512_bf16"))
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Return the rate of a step: linear warm-up, then a cosine to zero."""
+    if step < config.warm_up:
+        return config.learning_rate * (step + 1) / config.warm_up
+    progress = (step - config.warm_up) / max(1, config.steps - config.warm_up)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class Trainer:
+    """Everything a run needs; ``run`` trains to the end or to Ctrl-C, and continues where the last run stopped."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.folder = Path(config.run)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.data = Dataset([Path(folder) for folder in config.data])
+        self.validation = Dataset([Path(folder) for folder in config.validation]) if config.validation else None
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.vocabulary = Vocabulary.build(config.templates)
+        for text in self.data.instructions:
+            self.vocabulary.check(text)
+        self.network = self._build().to(self.device)
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
+            lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98),
+        )  # fmt: skip
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+        half = config.precision == "bf16" or (
+            config.precision == "auto" and (self.device.type == "cuda" or bf16_in_hardware())
+        )
+        self.precision = torch.bfloat16 if half else torch.float32
+        self._stopping = False
+
+    def _build(self) -> VipaNetwork:
+        if self.config.start:
+            return checkpoints.load(Path(self.config.start)).network.train()
+        normalisation = Normalisation()
+        action, state, pointed, known = (torch.from_numpy(values) for values in self.data.all_samples())
+        normalisation.fit(action[known], state[known], pointed[known])
+        config = model_config(self.config, self.data.contract, self.vocabulary)
+        return VipaNetwork(config, self.vocabulary.image_token, normalisation)
+
+    @property
+    def state_file(self) -> Path:
+        """Where a run remembers itself."""
+        return self.folder / "state.pt"
+
+    def resume(self) -> bool:
+        """Take up the run's saved state; returns whether there was one."""
+        if not self.state_file.is_file():
+            return False
+        state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        return True
+
+    def save(self) -> None:
+        """Write the run's state, the loss plot, and the checkpoint with the averaged weights."""
+        state = {
+            "network": self.network.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
+            "step": self.step, "seconds": self.seconds, "history": self.history,
+        }  # fmt: skip
+        fresh = self.state_file.with_suffix(".writing")
+        torch.save(state, fresh)
+        fresh.replace(self.state_file)
+        (self.folder / "history.json").write_text(json.dumps(self.history))
+        plot_losses(self.history, self.folder / "losses.png")
+        with self._averaged():
+            checkpoints.save(self._checkpoint(), Path(self.config.output))
+
+    def _checkpoint(self) -> Checkpoint:
+        training = {
+            "steps": self.step, "of": self.config.steps, "seconds": round(self.seconds), "data": list(self.config.data),
+            "frames": len(self.data), "samples": self.data.sample_count, "seed": self.config.seed,
+            "precision": str(self.precision), "last": self.history[-1] if self.history else {},
+        }  # fmt: skip
+        return Checkpoint(self.network.config, self.data.contract, self.vocabulary, self.network, training)
+
+    def _averaged(self) -> Averaged:
+        return Averaged(self.network, self.average)
+
+    def run(self) -> bool:
+        """Train; returns False where Ctrl-C (or SIGTERM) ended it early, with everything saved."""
+        previous = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with tqdm(total=self.config.steps, initial=self.step, unit="step", desc=self.config.name) as bar:
+                for batch in self._batches():
+                    self._train_step(batch, bar)
+                    if self.step % self.config.validate_every == 0:
+                        self._validate()
+                    if self.step % self.config.save_every == 0 or self.step == self.config.steps:
+                        self.save()
+                    if self._stopping:
+                        self.save()
+                        return False
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return True
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _batches(self) -> Iterator[Batch]:
+        while self.step < self.config.steps:
+            # Seeded by the step, so that a resumed run sees the batches the uninterrupted one would have seen.
+            random = np.random.default_rng((self.config.seed, self.step))
+            frames = random.choice(len(self.data), self.config.frames, replace=len(self.data) < self.config.frames)
+            yield jitter_colours(
+                self.data.batch(frames.tolist(), self.config.instructions, random), self.config.colour_jitter, random
+            )
+
+    def _losses(self, batch: Batch, generator: torch.Generator, draws: int) -> dict[str, Tensor]:
+        inputs, words, mask, state, targets = self.tensors(batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            return self.network.loss(inputs, words, mask, state, targets, draws, generator)
+
+    def tensors(self, batch: Batch) -> tuple[NetworkInput, Tensor, Tensor, Tensor, Targets]:
+        """Return a batch as the network takes it."""
+        count = batch.action.shape[1]
+
+        def tensor(values: Any) -> Tensor:
+            return torch.as_tensor(values, device=self.device)
+
+        inputs = network_input(
+            tensor(batch.rgb), tensor(batch.depth), tensor(batch.rays), tensor(batch.reference_from_camera),
+            self.network.config.semantic.image_size,
+        )  # fmt: skip
+        ids, mask = self.vocabulary.encode_batch(batch.instructions, self.vocabulary.longest)
+        targets = Targets(tensor(batch.action), tensor(batch.valid), tensor(batch.pointed), tensor(batch.pointed_known))
+        words, words_mask = (tensor(rows).unflatten(0, (-1, count)) for rows in (ids, mask))
+        return inputs, words, words_mask, tensor(batch.state), targets
+
+    def _train_step(self, batch: Batch, bar: Any) -> None:
+        started = time.perf_counter()
+        generator = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
+        losses = self._losses(batch, generator, self.config.draws)
+        total = losses["flow"] + self.config.pointing_weight * losses["pointing"]
+        if not torch.isfinite(total):
+            raise DatasetError(
+                f"the loss is not finite at step {self.step}; lower learning_rate, or resume from the last save"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        rate = learning_rate(self.config, self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        self.seconds += time.perf_counter() - started
+        entry = {name: float(value.detach()) for name, value in losses.items()}
+        self.history.append({"step": self.step, "learning_rate": rate} | entry)
+        recent = self.history[-50:]
+        bar.set_postfix(
+            flow=f"{np.mean([row['flow'] for row in recent if 'flow' in row]):.3f}",
+            point=f"{1e3 * np.mean([row['pointing_error'] for row in recent if 'flow' in row]):.0f}mm",
+            named=f"{100 * np.mean([row['named'] for row in recent if 'flow' in row]):.0f}%",
+        )
+        bar.update()
+
+    def _update_average(self) -> None:
+        # Early weights are forgotten quickly: the window grows with the run.
+        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            kept = self.average[name]
+            if kept.is_floating_point():
+                kept.lerp_(value.detach(), 1 - decay)
+            else:
+                kept.copy_(value)
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        """Measure the averaged weights on frames that are never trained on, and add the figures to the history."""
+        if self.validation is None:
+            return
+        random = np.random.default_rng(0)
+        frames = random.permutation(len(self.validation))[:160].tolist()
+        errors: list[Tensor] = []
+        finals: list[Tensor] = []
+        with self._averaged():
+            self.network.eval()
+            for start in range(0, len(frames), 16):
+                batch = self.validation.batch(frames[start : start + 16], 3, random)
+                inputs, words, mask, state, targets = self.tensors(batch)
+                generator = torch.Generator(self.device).manual_seed(0)
+                action, pointed = self.network.sample(
+                    inputs, words, mask, state, self.network.config.head.flow_steps, generator
+                )
+                known = targets.pointed_known
+                errors.append((pointed.anchor - targets.pointed).norm(dim=-1)[known])
+                finals.append((action - targets.action)[:, :, -1, :3].norm(dim=-1)[targets.valid[:, :, -1]])
+            self.network.train()
+        error, final = torch.cat(errors), torch.cat(finals)
+        row = {
+            "step": self.step,
+            "validation_pointing_median": float(error.median()),
+            "validation_pointing_p90": float(error.quantile(0.9)),
+            "validation_named": float((error < 0.04).float().mean()),
+            "validation_last_row_median": float(final.median()),
+            "validation_last_row_p90": float(final.quantile(0.9)),
+        }
+        self.history.append(row)
+        tqdm.write("  ".join(f"{name.removeprefix('validation_')} {value:.4g}" for name, value in row.items()))
+
+
+class Averaged:
+    """Puts the averaged weights into a network for the length of a ``with`` block."""
+
+    def __init__(self, network: VipaNetwork, average: Mapping[str, Tensor]) -> None:
+        self._network, self._average = network, average
+        self._own: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        self._own = {name: value.detach().clone() for name, value in self._network.state_dict().items()}
+        self._network.load_state_dict(dict(self._average))
+
+    def __exit__(self, *problem: object) -> None:
+        self._network.load_state_dict(self._own)
