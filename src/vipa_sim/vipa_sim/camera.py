@@ -7,10 +7,12 @@ Guarded by tests/sim/test_camera.py.
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
 import weakref
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import cv2
@@ -99,10 +101,10 @@ class Renderer:
     width: int
     height: int
     pretty: bool = False
-    _gl: mujoco.GLContext = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._gl = mujoco.GLContext(self.width, self.height)
+        # Not mujoco.GLContext: that is chosen for good when mujoco is first imported, which may be before us.
+        self._gl = importlib.import_module(f"mujoco.{os.environ['MUJOCO_GL']}").GLContext(self.width, self.height)
         self._gl.make_current()
         # Freed before the interpreter tears OpenGL down, where nobody called close.
         self._finalizer = weakref.finalize(self, self._gl.free)
