@@ -41,7 +41,7 @@ def static_transforms(transforms: Iterable[tuple[str, str, Array]], stamp: Time)
     message = TFMessage()
     for parent, child, matrix in transforms:
         transform = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
-        _fill_transform(transform, matrix[:3, 3], quaternion_of(matrix))
+        _fill_transform(transform, matrix[:3, 3].tolist(), quaternion_of(matrix).tolist())
         message.transforms.append(transform)
     return message
 
@@ -55,11 +55,10 @@ class TransformsMessage:
         for parent, child in edges:
             self.message.transforms.append(TransformStamped(header=Header(frame_id=parent), child_frame_id=child))
 
-    def fill(self, matrices: Array, stamp: Time) -> TFMessage:
-        """Return the message with parent_from_child matrices (edges, 4, 4) at a stamp."""
-        quaternions = quaternion_of(matrices).tolist()
-        positions = matrices[:, :3, 3].tolist()
-        for transform, position, quaternion in zip(self.message.transforms, positions, quaternions, strict=True):
+    def fill(self, positions: Array, quaternions: Array, stamp: Time) -> TFMessage:
+        """Return the message with parent_from_child positions (edges, 3) and quaternions (edges, 4) at a stamp."""
+        rows = zip(self.message.transforms, positions.tolist(), quaternions.tolist(), strict=True)
+        for transform, position, quaternion in rows:
             transform.header.stamp = stamp
             _fill_transform(transform, position, quaternion)
         return self.message
@@ -68,8 +67,8 @@ class TransformsMessage:
 def _fill_transform(transform: TransformStamped, position: Sequence[float], quaternion: Sequence[float]) -> None:
     translation: Vector3 = transform.transform.translation
     rotation: Quaternion = transform.transform.rotation
-    translation.x, translation.y, translation.z = (float(value) for value in position)
-    rotation.x, rotation.y, rotation.z, rotation.w = (float(value) for value in quaternion)
+    translation.x, translation.y, translation.z = position
+    rotation.x, rotation.y, rotation.z, rotation.w = quaternion
 
 
 class JointStateMessage:

@@ -55,12 +55,18 @@ class ArmPublisher:
         self._joints_message = JointStateMessage(joint_names)
         self._transforms_message = TransformsMessage(edges)
 
-    def publish(self, stamp: Time, positions: Array, velocities: Array, parent_from_child: Array) -> None:
-        """Publish one tick: joints (n,) in rad or m and per s, transforms (edges, 4, 4)."""
+    def publish(self, stamp: Time, joints: tuple[Array, Array], transforms: tuple[Array, Array]) -> None:
+        """Publish one tick.
+
+        Args:
+            stamp: of the tick.
+            joints: positions and velocities (joints,) in rad or m, and per s.
+            transforms: positions (edges, 3) in m and quaternions (edges, 4) x, y, z, w.
+        """
         self._clock_message.clock = stamp
         self._clock.publish(self._clock_message)
-        self._transforms.publish(self._transforms_message.fill(parent_from_child, stamp))
-        self._joints.publish(self._joints_message.fill(positions, velocities, stamp))
+        self._transforms.publish(self._transforms_message.fill(*transforms, stamp))
+        self._joints.publish(self._joints_message.fill(*joints, stamp))
 
 
 class StaticTransforms:
