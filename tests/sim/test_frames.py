@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from vipa_policy.geometry import quaternion_of
 from vipa_sim.cell import Cell, CellConfig
 from vipa_sim.frames import MovingFrames

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+
 from vipa_policy.errors import DatasetError
 from vipa_sim.evaluation import ResultsFile, Settings, TrialResult, plot, read_results, summarise
 
@@ -61,7 +62,7 @@ def test_without_resume_it_starts_anew(tmp_path: Path) -> None:
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write(path, [result(0)])
-    with pytest.raises(DatasetError, match="reach.*pick"):
+    with pytest.raises(DatasetError, match=r"reach.*pick"):
         ResultsFile(path, Settings("pick", 0, "vipa-tiny"), resume=True)
     assert read_results(path)[1] == [result(0)]
 

@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vipa_sim.pacing import BACKLOG, CATCH_UP, FrameSchedule, Pacer
 
 

@@ -1,4 +1,4 @@
-"""The cell's moving transforms, every tick, as arrays: the same numbers as ``Cell.link_transforms``, a tenth of its cost.
+"""The cell's moving transforms, every tick, as arrays: what ``Cell.link_transforms`` says, at a tenth of its cost.
 
 Guarded by tests/sim/test_frames.py.
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from vipa_policy.geometry import Array, position_of
 
 # Points nearer than this to the camera's plane have no meaningful pixel.
@@ -107,7 +108,7 @@ def _draw_path(
             ends = _pixel(pixels[k]), _pixel(pixels[k + 1])
             cv2.line(picture, *ends, INK, 2 * unit + 1, cv2.LINE_AA)
             cv2.line(picture, *ends, colours[k], unit, cv2.LINE_AA)
-    for k in np.flatnonzero(visible):
+    for k in (int(row) for row in np.flatnonzero(visible)):
         centre = _pixel(pixels[k])
         cv2.circle(picture, centre, 2 * unit, INK, cv2.FILLED, cv2.LINE_AA)
         thickness = cv2.FILLED if closed[k] else max(1, unit // 2)

@@ -6,6 +6,7 @@ Guarded by tests/graph/test_evaluation_graph.py.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +62,13 @@ class Trial:
         """Whether the judge saw it succeed."""
         return self.status is not None and bool(self.status.finished and self.status.succeeded)
 
+    @property
+    def error(self) -> float:
+        """How far off in m: the distance that was held where one was, else the distance at the end; 0 unjudged."""
+        if self.status is None:
+            return 0.0
+        return self.status.error if math.isfinite(self.status.error) else self.status.distance
+
 
 class CellClient:
     """Talks to the cell, the policy and the arm from the calling thread."""
@@ -74,6 +82,8 @@ class CellClient:
         self.execution: ExecutionState | None = None
         self.policy: PolicyStatus | None = None
         self.real_time_factor = 0.0
+        self.watch: Callable[[], None] = lambda: None
+        """Called at every picture; for captions."""
         self._pictures = 0
         self._trial: Trial | None = None
         self._instruction = node.create_publisher(String, "instruction", INSTRUCTION_QOS)
@@ -123,9 +133,13 @@ class CellClient:
         response = self._call(self._reset, ResetCell.Request(seed=seed, held_out=held_out))
         if not response.success:
             raise GraphError(f"the cell refused layout {seed}: {response.message}")
-        self._pictures = 0
-        self.wait_for(lambda: self._pictures >= FRESH_PICTURES, "pictures of the new layout", ANSWER)
+        self.watch_pictures(FRESH_PICTURES)
         return self.state or response.state
+
+    def watch_pictures(self, count: int) -> None:
+        """Let so many pictures pass. Raises GraphError where they do not come."""
+        last = self._pictures + count
+        self.wait_for(lambda: self._pictures >= last, f"{count} pictures", ANSWER)
 
     def start_trial(self, task: str, target: str, destination: str, time_limit: float) -> Trial:
         """Begin a judged trial. Raises GraphError where the cell refuses it."""
@@ -140,7 +154,11 @@ class CellClient:
         """Wait until a trial for these words has ended; ``time_limit`` is in simulated s. Raises GraphError in vain."""
 
         def ended() -> bool:
-            if self.policy is not None and self.policy.state == PolicyStatus.REFUSED and self.policy.instruction == words:
+            if (
+                self.policy is not None
+                and self.policy.state == PolicyStatus.REFUSED
+                and self.policy.instruction == words
+            ):
                 trial.refusal = self.policy.reason or "refused"
             return trial.finished
 
@@ -164,6 +182,7 @@ class CellClient:
         self._pictures += 1
         if self._trial is not None and not self._trial.finished:
             self._trial.path.append((message.tip.position.x, message.tip.position.y))
+        self.watch()
 
     def _take_trial(self, message: TrialStatus) -> None:
         if self._trial is not None and message.id == self._trial.identifier:

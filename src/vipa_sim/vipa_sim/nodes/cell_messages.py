@@ -11,39 +11,31 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Pose, Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
-from vipa_policy.geometry import Array, quaternion_of
-from vipa_sim.pacing import NANOSECONDS
 
-
-def stamp_of(nanoseconds: int) -> Time:
-    """Return a stamp of simulated time in ns."""
-    return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
-
-
-def pose_of(matrix: Array) -> Pose:
-    """Return a 4 x 4 transform as a pose."""
-    x, y, z, w = (float(value) for value in quaternion_of(matrix))
-    return Pose(position=point_of(matrix[:3, 3]), orientation=Quaternion(x=x, y=y, z=z, w=w))
-
-
-def point_of(position: Array) -> Point:
-    """Return a position (3,) in m as a point."""
-    return Point(x=float(position[0]), y=float(position[1]), z=float(position[2]))
+from vipa_msgs.msg import CellObject as ObjectMessage
+from vipa_msgs.msg import CellState
+from vipa_policy.geometry import Array
+from vipa_policy.nodes.conversions import (
+    array_from_point,
+    matrix_from_pose,
+    point_from_array,
+    pose_from_matrix,
+    seconds_of,
+    transform_stamped,
+)
+from vipa_sim.scene import CellObject, CellSnapshot
 
 
 def static_transforms(transforms: Iterable[tuple[str, str, Array]], stamp: Time) -> TFMessage:
     """Return (parent, child, parent_from_child) triples as one message."""
-    message = TFMessage()
-    for parent, child, matrix in transforms:
-        transform = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
-        _fill_transform(transform, matrix[:3, 3].tolist(), quaternion_of(matrix).tolist())
-        message.transforms.append(transform)
-    return message
+    return TFMessage(
+        transforms=[transform_stamped(matrix, parent, child, stamp) for parent, child, matrix in transforms]
+    )
 
 
 class TransformsMessage:
@@ -124,4 +116,45 @@ def camera_info(frame: str, width: int, height: int, intrinsics: Array) -> Camer
         k=matrix.flatten().tolist(),
         r=np.eye(3).flatten().tolist(),
         p=projection.flatten().tolist(),
+    )
+
+
+def cell_state(snapshot: CellSnapshot, seed: int, stamp: Time) -> CellState:
+    """Return the truth of one instant as a message."""
+    return CellState(
+        header=Header(stamp=stamp, frame_id="world"),
+        seed=seed,
+        objects=[
+            ObjectMessage(
+                name=item.name,
+                kind=item.kind,
+                colour=item.colour,
+                pose=pose_from_matrix(item.world_from_object),
+                grasp_point=point_from_array(item.grasp_point),
+                size=float(item.size),
+            )
+            for item in snapshot.objects
+        ],
+        tip=pose_from_matrix(snapshot.base_from_tip),
+        gripper_width=float(snapshot.gripper_width),
+    )
+
+
+def snapshot_of(message: CellState) -> CellSnapshot:
+    """Return the truth of one instant from its message; the inverse of ``cell_state``."""
+    return CellSnapshot(
+        time=seconds_of(message.header.stamp),
+        base_from_tip=matrix_from_pose(message.tip),
+        gripper_width=message.gripper_width,
+        objects=tuple(
+            CellObject(
+                name=item.name,
+                kind=item.kind,
+                colour=item.colour,
+                world_from_object=matrix_from_pose(item.pose),
+                grasp_point=array_from_point(item.grasp_point),
+                size=item.size,
+            )
+            for item in message.objects
+        ),
     )

@@ -1,8 +1,9 @@
-"""The simulated cell as a ROS 2 node: what a Franka driver and a RealSense driver would offer, and the truth beside it.
+"""The simulated cell as a ROS 2 node: what drivers of a Franka and a RealSense would offer, and the truth beside it.
 
-One thread runs everything: physics and pictures advance tick by tick at the pace of real time, and whatever time is left
-serves messages, services and actions. Simulated time is this node's own count of ticks, published on ``/clock``; it runs
-on while a policy thinks, so inference delay is charged in simulated time. Guarded by tests/graph/test_cell_node.py.
+One thread runs everything: physics and pictures advance tick by tick at the pace of real time, and whatever time is
+left serves messages, services and actions. Simulated time is this node's own count of ticks, published on ``/clock``;
+it runs on while a policy thinks, so inference delay is charged in simulated time.
+Guarded by tests/graph/test_cell_node.py.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from vipa_msgs.msg import CellState
 from vipa_msgs.srv import ResetCell
+from vipa_policy.nodes.conversions import stamp_from_nanoseconds
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim import cell as cells
 from vipa_sim.camera import CameraConfig, NoiseConfig
 from vipa_sim.frames import MovingFrames
 from vipa_sim.nodes import cell_parameters
-from vipa_sim.nodes.cell_messages import stamp_of
-from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms, cell_state
+from vipa_sim.nodes.cell_messages import cell_state
+from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms
 from vipa_sim.nodes.gripper_server import GripperServer
 from vipa_sim.nodes.start_checks import find_rival, stay_on_loopback
 from vipa_sim.nodes.target_input import TargetInput
@@ -60,11 +62,11 @@ class CellNode(Node):
 
     def __init__(self) -> None:
         super().__init__("cell")
-        self._parameters = cell_parameters.declare(self)
+        self._values = cell_parameters.declare(self)
 
     def build(self) -> None:
         """Build the cell. Publishes nothing."""
-        values = self._parameters
+        values = self._values
         period = 1.0 / values.state_rate
         wrist = CameraConfig(cells.WRIST_POSE) if values.wrist_camera else None
         self._cell = cells.Cell(
@@ -85,7 +87,7 @@ class CellNode(Node):
 
     def start(self) -> None:
         """Offer everything and begin to tick."""
-        values = self._parameters
+        values = self._values
         self._tick_seconds = 1.0 / values.state_rate
         self._tick_count = 0
         self._stamp_ns = 0
@@ -135,7 +137,7 @@ class CellNode(Node):
         self._cell.step(self._tick_seconds)
         self._tick_count += 1
         self._stamp_ns = round(self._tick_count * NANOSECONDS * self._tick_seconds)
-        stamp = stamp_of(self._stamp_ns)
+        stamp = stamp_from_nanoseconds(self._stamp_ns)
         joints = self._cell.joint_positions, self._cell.joint_velocities
         self._arm.publish(stamp, joints, self._frames.read())
         now = self._stamp_ns / NANOSECONDS
@@ -156,7 +158,8 @@ class CellNode(Node):
     def _publish_static(self) -> None:
         edges = self._cell.link_transforms().static
         self._static.publish(
-            [(edge.parent, edge.child, edge.parent_from_child) for edge in edges], stamp_of(self._stamp_ns)
+            [(edge.parent, edge.child, edge.parent_from_child) for edge in edges],
+            stamp_from_nanoseconds(self._stamp_ns),
         )
 
     def _reset(self, request: ResetCell.Request, response: ResetCell.Response) -> ResetCell.Response:
@@ -167,13 +170,13 @@ class CellNode(Node):
             return response
         self._layout = layout
         self._gripper.abort()
-        self._trials.abort(stamp_of(self._stamp_ns))
+        self._trials.abort(stamp_from_nanoseconds(self._stamp_ns))
         self._cell.reset(layout)
         # Targets made on pictures of the old layout would drive the arm out of its start pose.
         self._targets.restart(self._cell.base_from_tip, self._stamp_ns + 1)
         response.success = True
         response.message = f"layout {layout.seed} of the {'held-out' if layout.held_out else 'training'} split"
-        response.state = cell_state(self._cell.snapshot(), layout.seed, stamp_of(self._stamp_ns))
+        response.state = cell_state(self._cell.snapshot(), layout.seed, stamp_from_nanoseconds(self._stamp_ns))
         self.get_logger().info(response.message)
         return response
 
@@ -190,7 +193,7 @@ class CellNode(Node):
         for parameter in parameters:
             if parameter.name == "camera_pose":
                 pose = cell_parameters.read_camera_pose(parameter.value)
-                self._parameters = replace(self._parameters, camera_pose=pose)
+                self._values = replace(self._values, camera_pose=pose)
                 self._cell.set_camera_pose(cells.SCENE, *pose)
                 self._publish_static()
             elif parameter.name == "real_time_factor":
@@ -223,7 +226,7 @@ class CellNode(Node):
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
         message = DiagnosticArray(status=[status])
-        message.header.stamp = stamp_of(self._stamp_ns)
+        message.header.stamp = stamp_from_nanoseconds(self._stamp_ns)
         self._diagnostics.publish(message)
 
 

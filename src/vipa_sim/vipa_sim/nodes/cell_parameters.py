@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-CAMERA_POSE_HELP = "pose of camera_link in world: x y z in m, roll pitch yaw in rad; may be changed while running"
+from vipa_sim.cell import SCENE_POSE
+
+CAMERA_POSE_HELP = "pose of camera_link in world: x y z in m, roll pitch yaw in rad, as six numbers or as text; may change while running"
+
+
+CameraPose: TypeAlias = tuple[float, float, float, float, float, float]
+"""x, y, z in m, roll, pitch, yaw in rad."""
 
 
 @dataclass(frozen=True)
 class CellParameters:
     """Values of the cell node's parameters; see ``DECLARATIONS`` for their meaning."""
 
-    camera_pose: tuple[float, ...]
+    camera_pose: CameraPose
     image_width: int
     image_height: int
     image_rate: float
@@ -39,7 +45,7 @@ def _whole(low: int, high: int) -> dict[str, Any]:
 
 FIXED = {"read_only": True}
 DECLARATIONS: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
-    ("camera_pose", [1.10, 0.0, 0.55, 0.0, 0.65, math.pi], CAMERA_POSE_HELP, {}),
+    ("camera_pose", list(SCENE_POSE), CAMERA_POSE_HELP, {"dynamic_typing": True}),
     ("image_width", 320, "px, of every camera's pictures", {**_whole(32, 1920), **FIXED}),
     ("image_height", 240, "px, of every camera's pictures", {**_whole(32, 1080), **FIXED}),
     ("image_rate", 15.0, "Hz of simulated time, of every camera", {**_real(0.1, 120.0), **FIXED}),
@@ -68,9 +74,14 @@ def declare(node: Node) -> CellParameters:
     return CellParameters(**values)
 
 
-def read_camera_pose(values: Any) -> tuple[float, ...]:
-    """Return six finite numbers; raises ValueError on anything else."""
-    numbers = tuple(float(value) for value in values)
+def read_camera_pose(values: Any) -> CameraPose:
+    """Return six finite numbers, given as such or as a text of them; raises ValueError on anything else."""
+    parts = values.replace(",", " ").split() if isinstance(values, str) else values
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        numbers = ()
     if len(numbers) != 6 or not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"expected camera_pose as six finite numbers x y z roll pitch yaw, got {list(values)}")
-    return numbers
+        raise ValueError(f"expected camera_pose as six finite numbers x y z roll pitch yaw, got {values!r}")
+    x, y, z, roll, pitch, yaw = numbers
+    return x, y, z, roll, pitch, yaw

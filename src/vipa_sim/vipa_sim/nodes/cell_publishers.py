@@ -13,23 +13,18 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
+
 from vipa_policy.geometry import Array
 from vipa_policy.observation import CameraView
+from vipa_sim.camera import depth_to_millimetres
 from vipa_sim.nodes.cell_messages import (
     ImageMessage,
     JointStateMessage,
     TransformsMessage,
     camera_info,
-    point_of,
-    pose_of,
     static_transforms,
 )
-
-from vipa_msgs.msg import CellObject, CellState
-from vipa_sim import scene
-from vipa_sim.camera import depth_to_millimetres
 
 CLOCK_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 STATE_QOS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
@@ -109,25 +104,3 @@ class CameraPublisher:
         self._depth_info.publish(self._info_message)
         self._colour.publish(self._colour_message.fill(view.rgb, stamp))
         self._depth.publish(self._depth_message.fill(depth_to_millimetres(view.depth), stamp))
-
-
-def cell_state(snapshot: scene.CellSnapshot, seed: int, stamp: Time) -> CellState:
-    """Return the truth of one instant as a message."""
-    return CellState(
-        header=Header(stamp=stamp, frame_id="world"),
-        seed=seed,
-        objects=[_object_message(item) for item in snapshot.objects],
-        tip=pose_of(snapshot.base_from_tip),
-        gripper_width=float(snapshot.gripper_width),
-    )
-
-
-def _object_message(item: scene.CellObject) -> CellObject:
-    return CellObject(
-        name=item.name,
-        kind=item.kind,
-        colour=item.colour,
-        pose=pose_of(item.world_from_object),
-        grasp_point=point_of(item.grasp_point),
-        size=float(item.size),
-    )

@@ -9,6 +9,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
 from vipa_policy.geometry import Array, transform
 
 # Rounding of a quaternion in single precision stays far below; an unset one (0, 0, 0, 0) or a swapped one does not.
