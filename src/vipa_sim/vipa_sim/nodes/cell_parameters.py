@@ -11,7 +11,10 @@ from rclpy.node import Node
 
 from vipa_sim.cell import SCENE_POSE
 
-CAMERA_POSE_HELP = "pose of camera_link in world: x y z in m, roll pitch yaw in rad, as six numbers or as text; may change while running"
+CAMERA_POSE_HELP = (
+    "pose of camera_link in world: x y z in m, roll pitch yaw in rad; six numbers, or a text of them; "
+    "may change while running"
+)
 
 
 CameraPose: TypeAlias = tuple[float, float, float, float, float, float]

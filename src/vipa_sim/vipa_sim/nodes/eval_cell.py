@@ -53,7 +53,7 @@ def choose_errands(state: CellState, task: str, index: int, seed: int, last_word
     blocks = [item for item in state.objects if item.kind == "block"]
     bowls = [item for item in state.objects if item.kind == "bowl"]
     bowl = bowls[int(generator.integers(len(bowls)))] if task == "place" else None
-    errands = []
+    errands: list[Errand] = []
     for number in generator.permutation(len(blocks)):
         block = blocks[int(number)]
         words = instruction(task, block.colour, bowl.colour if bowl else None)
@@ -73,7 +73,7 @@ class Evaluation:
         self.factors: list[float] = []
 
     def run(self, trials: int, swaps: int, progress: Callable[[TrialResult], None]) -> None:
-        """Run what is not yet in the results: first trials on ``trials`` layouts, swaps on the first ``swaps`` of them."""
+        """Run what the results lack: first trials on ``trials`` layouts, swaps on the first ``swaps`` of them."""
         done = {result.key for result in self._results.results}
         for index in range(trials):
             wanted = [(index, False)] + ([(index, True)] if index < swaps else [])
