@@ -20,16 +20,13 @@ from vipa_sim.camera import CameraConfig, NoiseConfig
 from vipa_sim.driver import MAXIMUM_WIDTH, ArmServo, GripperServo
 from vipa_sim.model import (
     ARM_JOINTS,
-    COLLISION_GROUP,
     FINGER_JOINTS,
     FLANGE_OFFSET,
     TIP_OFFSET,
-    VISIBLE_GROUP,
     build_model,
 )
 from vipa_sim.robot import ArmKinematics
 from vipa_sim.scene import (
-    BLOCK_EDGE,
     BOWL_DIAMETER,
     BOWLS,
     COLOURS,
@@ -46,7 +43,7 @@ from vipa_sim.scene import (
 SCENE: Final = "scene"
 WRIST: Final = "wrist"
 SCENE_POSE: Final = (1.19, 0.0, 0.475, 0.0, 0.475, 3.14159)
-WRIST_POSE: Final = (0.075, 0.0, 0.03, 0.0, -2.05, 0.0)
+WRIST_POSE: Final = (0.085, 0.0, 0.02, 0.0, -2.15, 0.0)
 JOINT_NAMES: Final = (*ARM_JOINTS, "fr3_finger_joint1", "fr3_finger_joint2")
 # Names of the frames as franka_description has them, beside those of the model.
 _LINKS: Final = tuple((f"fr3_link{index}", f"fr3_link{index + 1}") for index in range(7))
@@ -428,9 +425,7 @@ class Cell:
             raise KeyError(f"no camera '{name}' in this cell; there are: {', '.join(self._cameras)}")
         return self._cameras[name]
 
-    def set_camera_pose(
-        self, name: str, x: float, y: float, z: float, roll: float, pitch: float, yaw: float
-    ) -> None:
+    def set_camera_pose(self, name: str, x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> None:
         """Move a camera's link to a pose (m, rad) in its parent: ``world``, for the wrist camera ``fr3_hand``."""
         self._cameras[name] = replace(self.camera_config(name), pose=(x, y, z, roll, pitch, yaw))
         self._place_camera(name)

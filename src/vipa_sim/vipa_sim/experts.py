@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from vipa_policy.geometry import Array
+from vipa_policy.geometry import Array, inverse
+from vipa_sim.rotations import rotation_from_vector, rotation_vector
 from vipa_sim.scene import BOWL_DIAMETER, BOWL_FLOOR, BOWLS, COLOURS, CellObject, CellSnapshot, pointing_down
 
 TASKS: Final = ("reach", "pick", "place")
@@ -120,7 +120,7 @@ def plan(
 
 
 def grasp_pose(block: CellObject) -> Array:
-    """Return base_from_tip (4, 4) that surrounds a block: at its grasp point, pointing down, fingers along its sides."""
+    """Return base_from_tip (4, 4) around a block: at its grasp point, pointing down, fingers along its sides."""
     x_axis = block.world_from_object[:3, 0]
     # A cube looks the same after every quarter turn; take the turn nearest to zero. A tumbled one keeps a sane yaw too.
     yaw = math.atan2(x_axis[1], x_axis[0])
@@ -202,7 +202,7 @@ def _funnel(tip: Array, goal: Array, penalty: float, period: float) -> Array:
     to_goal = goal[:3, 3] - tip[:3, 3]
     distance = math.hypot(to_goal[0], to_goal[1])
     height = -float(to_goal[2])
-    turn = Rotation.from_matrix(goal[:3, :3] @ tip[:3, :3].T).as_rotvec()
+    turn = rotation_vector(goal[:3, :3] @ tip[:3, :3].T)
     angle = float(np.linalg.norm(turn))
     misplaced = distance + LEVER * angle + penalty
     lowest = min(max((misplaced - FUNNEL_RADIUS) * FUNNEL_SLOPE, 0.0), CRUISE)
@@ -215,7 +215,7 @@ def _funnel(tip: Array, goal: Array, penalty: float, period: float) -> Array:
         result[:2, 3] = tip[:2, 3]
     result[2, 3] = tip[2, 3] + math.copysign(_advance(abs(lowest - height), SPEED, period), lowest - height)
     turned = turn * (_advance(angle, freedom * ANGULAR_SPEED, period) / angle) if angle > 1e-9 else np.zeros(3)
-    result[:3, :3] = (Rotation.from_rotvec(turned) * Rotation.from_matrix(tip[:3, :3])).as_matrix()
+    result[:3, :3] = rotation_from_vector(turned) @ tip[:3, :3]
     return result
 
 
@@ -240,7 +240,7 @@ def _closedness(width: float) -> float:
 def _is_near(tip: Array, goal: Array) -> bool:
     """Tell whether the tip is where fingers may close."""
     offset = goal[:3, 3] - tip[:3, 3]
-    angle = Rotation.from_matrix(goal[:3, :3] @ tip[:3, :3].T).magnitude()
+    angle = float(np.linalg.norm(rotation_vector(goal[:3, :3] @ tip[:3, :3].T)))
     return math.hypot(offset[0], offset[1]) < GRASP_TOLERANCE and abs(offset[2]) < GRASP_TOLERANCE and angle < 0.2
 
 
@@ -259,7 +259,7 @@ def _imagine(scene: _Scene, motion: _Motion, bowl: CellObject | None, period: fl
     width = max(scene.width + min(max(motion.gripper - scene.width, -step), step), min(narrowest, scene.width))
     block = scene.block
     if held and width <= block.size + HELD_MARGIN:
-        pose = motion.tip @ np.linalg.inv(scene.tip) @ block.world_from_object
+        pose = motion.tip @ inverse(scene.tip) @ block.world_from_object
         block = replace(block, world_from_object=pose, grasp_point=pose[:3, 3])
     elif held and bowl is not None:
         # Let go over the bowl: it drops to the bowl's floor.

@@ -63,7 +63,7 @@ def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep:
     spec.stat.center = [0.5, 0.0, 0.2]
     spec.visual.map.znear = 0.02
     spec.visual.map.zfar = 12.0
-    global_settings = getattr(spec.visual, "global_")
+    global_settings = spec.visual.global_
     global_settings.offwidth, global_settings.offheight = image_size
     spec.visual.quality.offsamples = 4 if pretty else 0
     spec.visual.quality.shadowsize = 4096 if pretty else 0
@@ -204,7 +204,7 @@ def _add_block(spec: Any, name: str, colour: tuple[float, float, float]) -> None
 
 
 def _bowl_profile() -> list[tuple[float, float]]:
-    """Return (radius, height) pairs of a bowl's outline in m, from the middle of the inside to that of the underside."""
+    """Return (radius, height) pairs of a bowl's outline in m, from the inside's middle to the underside's."""
     outer = BOWL_DIAMETER / 2
     inside = [(0.0, BOWL_FLOOR), (0.030, BOWL_FLOOR), (0.038, BOWL_FLOOR + 0.003), (0.045, 0.020)]
     rim = [(outer - 0.004, BOWL_HEIGHT - 0.001), (outer - 0.002, BOWL_HEIGHT), (outer, BOWL_HEIGHT - 0.001)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from vipa_policy.geometry import Array
 from vipa_sim.model import ARM_JOINTS, HOME
+from vipa_sim.rotations import rotation_vector
 
 # 0.1 mm and 0.5 mrad: an order below what the servo and the eye can tell.
 POSITION_TOLERANCE = 1e-4
@@ -60,7 +61,7 @@ class ArmKinematics:
         for _ in range(iterations):
             current = self.forward(joints)
             error[:3] = base_from_tip[:3, 3] - current[:3, 3]
-            error[3:] = _rotation_error(base_from_tip[:3, :3], current[:3, :3])
+            error[3:] = rotation_vector(base_from_tip[:3, :3] @ current[:3, :3].T)
             if np.linalg.norm(error[:3]) < POSITION_TOLERANCE and np.linalg.norm(error[3:]) < ROTATION_TOLERANCE:
                 return joints, True
             joints = np.clip(joints + self._step(error, joints, posture), self.lower, self.upper)
@@ -77,16 +78,3 @@ class ArmKinematics:
         pull = 0.1 * (posture - joints)
         step = pull + jacobian.T @ np.linalg.solve(square, error - jacobian @ pull)
         return step * min(1.0, 0.3 / max(float(np.abs(step).max()), 1e-9))
-
-
-def _rotation_error(target: Array, current: Array) -> Array:
-    """Return the rotation vector (3,) in the base frame that turns ``current`` into ``target``."""
-    relative = target @ current.T
-    vector = np.array(
-        [relative[2, 1] - relative[1, 2], relative[0, 2] - relative[2, 0], relative[1, 0] - relative[0, 1]]
-    )
-    sine, cosine = 0.5 * float(np.linalg.norm(vector)), 0.5 * (float(np.trace(relative)) - 1.0)
-    if sine < 1e-9:
-        # At half a turn the axis is lost in the difference above; any axis gets away from there.
-        return np.zeros(3) if cosine > 0.0 else np.array([np.pi, 0.0, 0.0])
-    return vector * (np.arctan2(sine, cosine) / (2.0 * sine))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from vipa_policy.geometry import Array
 
@@ -36,13 +35,19 @@ BOWL_HEIGHT: Final = 0.045
 BOWL_FLOOR: Final = 0.006
 """m, thickness of a bowl's bottom."""
 RELEASE_HEIGHT: Final = 0.075
-"""m above the table, of the tool centre when it lets go of a block over a bowl: the block's underside clears the rim."""
+"""m above the table, of the tool centre when it lets go of a block over a bowl: the block clears the rim."""
 
 # An open hand spans 6 cm to either side of a block it surrounds; at this distance it meets no neighbour.
 BLOCK_SPACING: Final = 0.09
 BOWL_CLEARANCE: Final = 0.125
 BOWL_SPACING: Final = 0.14
-TABLE_TONES: Final = ((0.80, 0.70, 0.57), (0.72, 0.62, 0.50), (0.70, 0.69, 0.66), (0.62, 0.66, 0.68), (0.78, 0.74, 0.68))
+TABLE_TONES: Final = (
+    (0.80, 0.70, 0.57),
+    (0.72, 0.62, 0.50),
+    (0.70, 0.69, 0.66),
+    (0.62, 0.66, 0.68),
+    (0.78, 0.74, 0.68),
+)
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,8 @@ def pointing_down(x: float, y: float, z: float, yaw: float) -> Array:
     At yaw 0 the tool's x axis is the world's, and the fingers open along the world's y.
     """
     matrix = np.eye(4)
-    matrix[:3, :3] = (Rotation.from_euler("z", yaw) * Rotation.from_euler("x", math.pi)).as_matrix()
+    cosine, sine = math.cos(yaw), math.sin(yaw)
+    matrix[:3, :3] = ((cosine, sine, 0.0), (sine, -cosine, 0.0), (0.0, 0.0, -1.0))
     matrix[:3, 3] = (x, y, z)
     return matrix
 

@@ -1,0 +1,109 @@
+"""Cropping, resizing and back-projection, against an analytic scene: a tilted plane seen by a pinhole camera."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vipa_policy.errors import ObservationError
+from vipa_policy.model.preparation import DEPTH_UNIT, network_input, prepare_view, stack
+from vipa_policy.model.spatial import patch_anchors
+from vipa_policy.observation import CameraView
+
+NORMAL, OFFSET = np.array([0.15, -0.35, 1.0]), 0.75  # the plane n . p = d in the camera frame, m
+
+
+def intrinsics(width, height, focal):
+    return np.array([[focal, 0, (width - 1) / 2], [0, 1.01 * focal, (height - 1) / 2 + 3], [0, 0, 1.0]])
+
+
+def plane_view(width=320, height=240, focal=257.0):
+    matrix = intrinsics(width, height, focal)
+    rows, columns = np.mgrid[:height, :width]
+    rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(matrix).T
+    depth = OFFSET / (rays @ NORMAL)
+    rgb = np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
+    return CameraView("scene", rgb, depth.astype(np.float32), matrix, np.eye(4))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([(320, 240), (640, 480), (424, 240), (240, 320), (224, 224)]),
+    st.floats(0.6, 1.6),
+    st.sampled_from([112, 224]),
+)
+def test_every_point_lies_on_the_surface(size, zoom, edge):
+    width, height = size
+    prepared = prepare_view(plane_view(width, height, zoom * min(size)), edge)
+    inputs = stack([prepared], edge // 2, torch.device("cpu"))
+    points, valid = inputs.points[0, 0].numpy(), inputs.valid[0, 0, 0].numpy()
+    # Half a step of the stored depth, along the steepest ray of the plane's normal.
+    bound = 0.5 * DEPTH_UNIT * 2.0 + 1e-5
+    distance = np.abs(np.tensordot(NORMAL, points, axes=(0, 0)) - OFFSET) / np.linalg.norm(NORMAL)
+    assert valid.mean() > 0.9
+    assert distance[valid].max() < bound
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.0, 0.9))
+def test_anchors_are_measured_points_of_their_own_patch(seed, holes):
+    view = plane_view()
+    lost = np.random.default_rng(seed).random(view.depth.shape) < holes
+    view.depth[lost] = np.nan
+    inputs = stack([prepare_view(view, 224)], 112, torch.device("cpu"))
+    points, valid = inputs.points[0], inputs.valid[0]
+    anchors, mask = patch_anchors(points, valid, 16)
+    blocks = points[0].reshape(3, 14, 16, 14, 16).permute(1, 3, 2, 4, 0).reshape(196, 256, 3)
+    known = valid[0, 0].reshape(14, 16, 14, 16).permute(0, 2, 1, 3).reshape(196, 256)
+    assert torch.equal(mask[0], known.any(dim=1))
+    for index in torch.nonzero(mask[0]).flatten().tolist():
+        own = blocks[index][known[index]]
+        assert (own - anchors[0, index]).norm(dim=-1).min() == 0.0
+
+
+def test_holes_are_marked_and_zero():
+    view = plane_view()
+    view.depth[:120] = 0.0
+    view.depth[120:130] = np.nan
+    view.depth[130:140] = np.inf
+    inputs = stack([prepare_view(view, 224)], 112, torch.device("cpu"))
+    assert not inputs.valid[0, 0, 0, :112].any()
+    assert torch.isfinite(inputs.points).all()
+    assert (inputs.points[~inputs.valid.expand_as(inputs.points)] == 0).all()
+
+
+def test_views_are_moved_to_the_reference_camera():
+    moved = np.eye(4)
+    moved[:3, 3] = [0.1, -0.2, 0.3]
+    prepared = prepare_view(plane_view(), 224)
+    tensors = [torch.from_numpy(array)[None, None] for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays)]
+    at_home = network_input(*tensors, torch.eye(4)[None, None], 112)
+    away = network_input(*tensors, torch.from_numpy(moved.astype(np.float32))[None, None], 112)
+    shift = (away.points - at_home.points)[at_home.valid.expand_as(at_home.points)].reshape(3, -1)
+    assert torch.allclose(shift.mean(dim=1), torch.tensor([0.1, -0.2, 0.3]), atol=1e-5)
+
+
+def bad(**changes):
+    view = plane_view()
+    fields = {"name": view.name, "rgb": view.rgb, "depth": view.depth, "intrinsics": view.intrinsics}
+    return CameraView(**(fields | changes), reference_from_camera=np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (bad(depth=np.zeros((240, 320), np.float32)), "at least 2%"),
+        (bad(depth=np.full((240, 320), np.nan, np.float32)), "check the depth stream"),
+        (bad(depth=np.full((240, 320), 750.0, np.float32)), "looks like millimetres"),
+        (bad(depth=np.ones((480, 640), np.float32)), "depth alignment"),
+        (bad(intrinsics=np.zeros((3, 3))), "positive focal lengths"),
+        (bad(intrinsics=intrinsics(1280, 960, 900.0)), "different sizes"),
+        (bad(rgb=np.zeros((240, 320), np.uint8)), "expected an RGB image"),
+        (bad(rgb=np.zeros((60, 80, 3), np.uint8), depth=np.ones((60, 80), np.float32), intrinsics=intrinsics(80, 60, 60.0)),
+         "raise the camera's resolution"),
+    ],
+)  # fmt: skip
+def test_unusable_views_are_refused_in_words(view, words):
+    with pytest.raises(ObservationError, match=words) as caught:
+        prepare_view(view, 224)
+    assert "scene" in str(caught.value)
