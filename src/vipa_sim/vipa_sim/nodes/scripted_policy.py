@@ -97,8 +97,6 @@ class ScriptedPolicy(Node):
         except ValueError as error:
             self._words = None
             self._tell(PolicyStatus.REFUSED, str(error))
-            return
-        self._tell(PolicyStatus.NO_OBSERVATION, "waiting for a picture")
 
     def _take_truth(self, message: CellState) -> None:
         self._pair(nanoseconds_of(message.header.stamp), truth=message)
