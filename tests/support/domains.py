@@ -1,0 +1,42 @@
+"""ROS_DOMAIN_IDs that no other test run on this machine uses at the same time."""
+
+import fcntl
+import os
+import random
+import tempfile
+from pathlib import Path
+from typing import IO
+
+
+def _candidates() -> list[int]:
+    # 0 is everybody's default; above 101 the ports of Fast DDS run into Linux's ephemeral ones.
+    first, _, last = os.environ.get("VIPA_TEST_DOMAINS", "1-101").partition("-")
+    candidates = list(range(int(first), int(last or first) + 1))
+    random.shuffle(candidates)
+    return candidates
+
+
+class DomainAllocator:
+    """Hands out domain ids, each locked by a file until ``release``; VIPA_TEST_DOMAINS="10-19" narrows the choice."""
+
+    def __init__(self) -> None:
+        self._locks: dict[int, IO[str]] = {}
+
+    def allocate(self) -> int:
+        """Return a domain id that is this process's own until it is released."""
+        folder = Path(tempfile.gettempdir()) / f"vipa-test-domains-{os.getuid()}"
+        folder.mkdir(exist_ok=True)
+        for domain in _candidates():
+            lock = (folder / str(domain)).open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self._locks[domain] = lock
+            return domain
+        raise RuntimeError("every ROS domain id in VIPA_TEST_DOMAINS is taken by another test run: widen the range")
+
+    def release(self, domain: int) -> None:
+        """Give a domain id back."""
+        self._locks.pop(domain).close()
