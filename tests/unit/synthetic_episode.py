@@ -12,6 +12,7 @@ from episode_fixtures import STORE, describe, serialise
 from numpy.typing import NDArray
 from rosbags.typesys import get_types_from_msg
 from scipy.spatial.transform import Rotation
+
 from vipa_policy import geometry
 from vipa_policy.episode import CameraTopics, EpisodeInfo, EpisodeWriter, Outcome
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
 from vipa_policy.control.executor import Executor, Settings, State
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Bounds, Limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+
 from vipa_policy.control.timeline import BaseChunk, Timeline
 from vipa_policy.errors import ChunkError
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from episode_fixtures import describe, text_message
 from rosbags.highlevel import AnyReader
+
 from vipa_policy.episode import EpisodeInfo, EpisodeReader, EpisodeWriter, Outcome
 from vipa_policy.episode.recover import main, recover
 from vipa_policy.errors import DatasetError

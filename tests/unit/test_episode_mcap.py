@@ -16,6 +16,7 @@ from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader
+
 from vipa_policy.episode import EpisodeInfo, EpisodeReader, EpisodeWriter, Outcome
 from vipa_policy.errors import DatasetError
 
