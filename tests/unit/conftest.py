@@ -44,7 +44,7 @@ def small_config(horizon: int = 16) -> ModelConfig:
 @pytest.fixture
 def network(vocabulary: Vocabulary) -> VipaNetwork:
     torch.manual_seed(0)
-    return VipaNetwork(small_config(), vocabulary.image_token, Normalisation()).eval()
+    return VipaNetwork(small_config(), vocabulary.image_token, Normalisation(16)).eval()
 
 
 @pytest.fixture

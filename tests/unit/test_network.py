@@ -126,10 +126,10 @@ def test_pointing_loss_falls_on_the_right_surface(network, vocabulary):
 
 def test_flow_goes_from_noise_to_action():
     """With the exact velocity of one action, Euler steps of any number end at that action."""
-    head = ActionHead(HeadConfig(width=32, layers=2, heads=2), 4)
+    head = ActionHead(HeadConfig(width=32, layers=2, heads=2), 4, 10)
     action = torch.randn(3, 4, 10)
     noise = torch.randn(3, 4, 10)
-    head.forward = lambda noisy, tau, state, condition: action - noise  # type: ignore[method-assign]
+    head.forward = lambda noisy, tau, state, condition: action  # type: ignore[method-assign]
     for steps in (1, 3, 10):
         reached = head.sample(noise, torch.zeros(3, 10), torch.zeros(3, 2, 32), steps)
         assert torch.allclose(reached, action, atol=1e-5)
@@ -140,7 +140,7 @@ def test_flow_goes_from_noise_to_action():
 
 
 def test_rows_that_are_not_valid_do_not_count():
-    head = ActionHead(HeadConfig(width=32, layers=2, heads=2), 4)
+    head = ActionHead(HeadConfig(width=32, layers=2, heads=2), 4, 10)
     action, noise, tau = torch.randn(2, 4, 10), torch.randn(2, 4, 10), torch.rand(2)
     valid = torch.tensor([[True, True, False, False]]).expand(2, -1)
     spoiled = action.clone()
@@ -149,21 +149,24 @@ def test_rows_that_are_not_valid_do_not_count():
     assert torch.allclose(head.flow_loss(action, *arguments), head.flow_loss(spoiled, *arguments), rtol=1e-4)
 
 
-def test_normalisation_is_undone_and_counts_from_the_anchor():
+def test_normalisation_is_undone_and_moves_with_the_scene():
     generator = torch.Generator().manual_seed(3)
-    action = torch.randn(50, 16, 10, generator=generator)
-    state, anchor = torch.randn(50, 10, generator=generator), torch.randn(50, 3, generator=generator)
-    normalisation = Normalisation()
+    state, anchor = torch.randn(200, 10, generator=generator), torch.randn(200, 3, generator=generator)
+    steps = torch.randn(200, 16, 10, generator=generator) * torch.linspace(0.01, 1.0, 16)[:, None]
+    action = steps.cumsum(dim=1) + state[:, None]
+    normalisation = Normalisation(16)
     normalisation.fit(action, state, anchor)
-    scaled = normalisation.action(action, anchor[:, None])
-    assert torch.allclose(scaled.flatten(0, 1).mean(dim=0), torch.zeros(10), atol=1e-4)
-    assert torch.allclose(scaled.flatten(0, 1).std(dim=0), torch.ones(10), atol=1e-3)
-    assert torch.allclose(normalisation.metric(scaled, anchor[:, None]), action, atol=1e-4)
-    moved = torch.tensor([0.3, -0.2, 0.1])
-    shifted = torch.cat([action[..., :3] + moved, action[..., 3:]], dim=-1)
-    assert torch.allclose(normalisation.action(shifted, anchor[:, None] + moved), scaled, atol=1e-4)
-    copy = Normalisation.from_dict(normalisation.to_dict())
-    assert torch.allclose(copy.state(state, anchor), normalisation.state(state, anchor))
+    scaled = normalisation.action(action, state)
+    assert torch.allclose(scaled.mean(dim=0), torch.zeros(16, 10), atol=1e-3)
+    assert torch.allclose(scaled.std(dim=0), torch.ones(16, 10), atol=1e-3)
+    assert torch.allclose(normalisation.metric(scaled, state), action, atol=1e-4)
+    # Hand, thing and chunk moved together are the same to the network.
+    shift = torch.cat([torch.tensor([0.3, -0.2, 0.1]), torch.zeros(7)])
+    assert torch.allclose(normalisation.action(action + shift, state + shift), scaled, atol=1e-3)
+    moved = normalisation.state(state + shift, anchor + shift[:3])
+    assert torch.allclose(moved, normalisation.state(state, anchor), atol=1e-4)
+    copy = Normalisation.from_dict(normalisation.to_dict(), 16)
+    assert torch.equal(copy.action(action, state), scaled)
 
 
 @pytest.mark.parametrize("steps", [1, 4])

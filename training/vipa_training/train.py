@@ -164,7 +164,7 @@ class Trainer:
     def _build(self) -> VipaNetwork:
         if self.config.start:
             return checkpoints.load(Path(self.config.start)).network.train()
-        normalisation = Normalisation()
+        normalisation = Normalisation(self.data.contract.horizon)
         action, state, pointed, known = (torch.from_numpy(values) for values in self.data.all_samples())
         normalisation.fit(action[known], state[known], pointed[known])
         config = model_config(self.config, self.data.contract, self.vocabulary)

@@ -111,7 +111,7 @@ def load(folder: Path) -> Checkpoint:
     contract = ActionContract.from_dict(read_json(folder, "contract.json"))
     check_fits(config, contract)
     vocabulary = Vocabulary.from_json(json.dumps(read_json(folder, "tokenizer.json")), read_json(folder, "tasks.json"))
-    normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"))
+    normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"), config.horizon)
     network = VipaNetwork(config, vocabulary.image_token, normalisation)
     fill(network, folder / "model.safetensors")
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}
