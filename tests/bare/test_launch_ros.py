@@ -91,10 +91,15 @@ def test_scoped_namespaces_and_parameters(spied: Path) -> None:
     def node(name: str) -> Node:
         return Node(package="spies", executable="spy", name=name, namespace="inner")
 
-    assert run(
-        GroupAction([PushROSNamespace("outer"), SetParameter("use_sim_time", True), SetParameter("s", "1"), node("a")]),
-        node("b"),
-    ) == 0
+    assert (
+        run(
+            GroupAction(
+                [PushROSNamespace("outer"), SetParameter("use_sim_time", True), SetParameter("s", "1"), node("a")]
+            ),
+            node("b"),
+        )
+        == 0
+    )
     inside, outside = sorted(json.loads(line)[0] for line in spied.read_text().splitlines())
     assert inside[1:] == ["-r", "__node:=a", "-r", "__ns:=/outer/inner", "-p", "use_sim_time:=true", "-p", "s:='1'"]
     assert outside[1:] == ["-r", "__node:=b", "-r", "__ns:=/inner"]
