@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import threading
 import weakref
 import zlib
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class Renderer:
     pretty: bool = False
 
     def __post_init__(self) -> None:
+        self._thread = threading.get_ident()
         # Not mujoco.GLContext: that is chosen for good when mujoco is first imported, which may be before us.
         self._gl = importlib.import_module(f"mujoco.{os.environ['MUJOCO_GL']}").GLContext(self.width, self.height)
         self._gl.make_current()
@@ -127,6 +129,11 @@ class Renderer:
 
     def render(self, data: mujoco.MjData, camera: str) -> tuple[RgbImage, DepthImage]:
         """Return rgb (height, width, 3) and exact depth (height, width) in m along the optical axis; 0 for the sky."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "expected to draw in the thread that drew first, got another one: OpenGL belongs to one thread; "
+                "use a cell from one thread"
+            )
         self._camera.fixedcamid = self.model.camera(camera).id
         mujoco.mjv_updateScene(
             self.model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene

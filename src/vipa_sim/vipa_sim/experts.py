@@ -125,7 +125,8 @@ def grasp_pose(block: CellObject) -> Array:
     # A cube looks the same after every quarter turn; take the turn nearest to zero. A tumbled one keeps a sane yaw too.
     yaw = math.atan2(x_axis[1], x_axis[0])
     yaw -= 0.5 * math.pi * round(yaw / (0.5 * math.pi))
-    return pointing_down(*(float(value) for value in block.grasp_point), yaw)
+    x, y, z = (float(value) for value in block.grasp_point)
+    return pointing_down(x, y, z, yaw)
 
 
 def is_held(tip: Array, gripper_width: float, block: CellObject) -> bool:
