@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "franky-sim>=1.0.4",
-        "mujoco>=3.2,<4",
+        "mujoco>=3.17,<4",
         "numpy>=1.26",
         "opencv-python>=4.9,<5",
         "scipy>=1.11",
