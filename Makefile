@@ -15,17 +15,13 @@ PYTEST_ARGUMENTS ?=
 export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA
 
 IN_WORKSPACE := tools/in_workspace
-# The first interpreter that can run the set-up; which one it builds on, it decides itself.
-SETUP_PYTHON := $(or $(PYTHON),$(firstword $(foreach name,python3 python3.12 python3.11 /usr/bin/python3,$(if \
-  $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name)))),python3)
+SETUP := tools/setup
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
 
 setup:  ## install what is missing and build ros2_ws (minutes the first time, then seconds)
-	@command -v $(firstword $(SETUP_PYTHON)) >/dev/null || { echo "Python 3.11 or 3.12 is needed: \
-	sudo apt-get install -y python3 python3-venv python3-dev" >&2; exit 1; }
-	@$(SETUP_PYTHON) tools/setup_workspace.py
+	@$(SETUP)
 
 demo: setup  ## the simulated arm does what three instructions say; writes out/demo.mp4
 	@$(IN_WORKSPACE) ros2 run vipa_sim demo

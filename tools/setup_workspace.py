@@ -1,4 +1,4 @@
-"""Set up this machine for VIPA: `python3 tools/setup_workspace.py`, or `make setup`.
+"""Set up this machine for VIPA: `make setup`, or `python3 tools/setup_workspace.py` (3.11 or newer).
 
 Idempotent: what has not changed since the last run is left alone. `--plan` prints what would be done, as JSON, and
 touches nothing.
@@ -11,11 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-if sys.version_info < (3, 11):  # noqa: UP036 - whatever Python the user has reads this
-    sys.exit(
-        f"setup: {sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}; 3.11 or 3.12 is needed. "
-        "Name one: make setup PYTHON=/path/to/python3.11"
-    )
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from vipa_setup import machine, virtual_environment, workspace

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_usage import Reference, Use, problem_with, uses_in
+from support.api_usage import Reference, Use, problem_with, uses_in
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = ROOT / "ros2_ws" / "bare"
-PROJECT_FOLDERS = ("src", "launch", "training", "tests/graph", "tests/sim", "tests/unit", "tests/support", "tools")
+PROJECT_FOLDERS = ("src", "launch", "training", "tests/graph", "tests/sim", "tests/unit", "tools")
 PACKAGES = (
     "cv_bridge",
     "launch",

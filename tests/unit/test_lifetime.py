@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 
 import pytest
+
 from vipa_policy.nodes.lifetime import Lifetime
 
 

@@ -34,6 +34,7 @@ def importable(name):
         return False
 print(json.dumps({
     "executable": getattr(sys, "_base_executable", None) or sys.executable,
+    "virtual": sys.prefix != sys.base_prefix,
     "version": list(sys.version_info[:2]),
     "has_venv": importable("venv") and importable("ensurepip"),
     "has_headers": os.path.isfile(os.path.join(sysconfig.get_paths()["include"], "Python.h")),
@@ -102,6 +103,9 @@ def probe_interpreter(command: str, environment: Mapping[str, str], modules: Seq
         facts = json.loads(answer.stdout)
     except json.JSONDecodeError:
         return None
+    if facts["virtual"]:
+        # What some other virtual environment holds will not be in ours.
+        return probe_interpreter(facts["executable"], environment, modules)
     return Interpreter(
         executable=facts["executable"],
         version=(facts["version"][0], facts["version"][1]),

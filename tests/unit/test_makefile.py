@@ -1,0 +1,51 @@
+"""Arguments of make targets reach the programs whole, and nothing in them is run."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.workspace import REPOSITORY
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> tuple[list[str], Path]:
+    """Return a make command whose programs only note their arguments, one a line, and the file they go to."""
+    noted = tmp_path / "arguments"
+    recorder = tmp_path / "recorder"
+    recorder.write_text(f'#!/bin/sh\nfor argument; do echo "$argument"; done > {noted}\n')
+    recorder.chmod(0o755)
+    return ["make", f"IN_WORKSPACE={recorder}", "SETUP=true"], noted
+
+
+def arguments_of(make: tuple[list[str], Path], *words: str) -> list[str]:
+    command, noted = make
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    for name in ("TASK", "N", "SEED", "CAMERA"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [*command, *words], env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == done.stderr == ""  # the last line of a target is its program's own
+    return noted.read_text().splitlines()
+
+
+def test_eval_cell_has_defaults(make: tuple[list[str], Path]) -> None:
+    expected = ["ros2", "run", "vipa_sim", "eval_cell", "--task", "reach", "--n", "100", "--seed", "0"]
+    assert arguments_of(make, "eval-cell") == expected
+
+
+def test_eval_cell_passes_a_camera_pose_as_one_argument(make: tuple[list[str], Path]) -> None:
+    arguments = arguments_of(make, "eval-cell", "TASK=pick", "N=3", "SEED=7", "CAMERA=-1.1 0 0.5 0 0.65 3.14")
+    assert arguments[-7:] == ["--task", "pick", "--n", "3", "--seed", "7", "--camera=-1.1 0 0.5 0 0.65 3.14"]
+
+
+def test_nothing_in_an_argument_is_run(make: tuple[list[str], Path], tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    task = f"reach\"; touch {witness}; `touch {witness}`; '"
+    assert task in arguments_of(make, "eval-cell", f"TASK={task}")
+    assert not witness.exists()
+
+
+def test_demo_runs_the_demo(make: tuple[list[str], Path]) -> None:
+    assert arguments_of(make, "demo") == ["ros2", "run", "vipa_sim", "demo"]
