@@ -14,7 +14,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer
-from rclpy.executors import Executor, TimeoutException
+from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -87,7 +87,7 @@ class FakePolicy:
         start = BASE_FROM_CAMERA @ observation.camera_from_tip
         rows = np.tile(start, (self.contract.horizon, 1, 1))
         way = self.goals[instruction] - start[:3, 3]
-        speed = min(np.linalg.norm(way), 0.15) / max(np.linalg.norm(way), 1e-9)
+        speed = min(np.linalg.norm(way), 0.4) / max(np.linalg.norm(way), 1e-9)
         due = (np.arange(self.contract.horizon) + 1) * self.contract.control_period
         rows[:, :3, 3] += np.minimum(due, 1.0)[:, None] * speed * way
         return Chunk(
@@ -158,17 +158,14 @@ class World(Node):
             self.executor_used.spin_once(timeout_sec=0.01)
         return True
 
-    def settle(self, quiet: float = 0.003) -> None:
-        """Let messages pass until none came for a little wall time."""
+    def settle(self, quiet: float = 0.002) -> None:
+        """Let messages pass until none came for a little wall time, twice in a row."""
+        silences = 0
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                handler, _, _ = self.executor_used.wait_for_ready_callbacks(timeout_sec=quiet)
-            except TimeoutException:
-                return
-            handler()
-            if handler.exception() is not None:
-                raise handler.exception()
+        while silences < 2 and time.monotonic() < deadline:
+            began = time.monotonic()
+            self.executor_used.spin_once(timeout_sec=quiet)
+            silences = silences + 1 if time.monotonic() - began >= quiet else 0
 
     def _step(self) -> None:
         self.steps += 1

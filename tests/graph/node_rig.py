@@ -9,7 +9,7 @@ from typing import Any
 
 import rclpy
 from fakes import FakePolicy, World
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.parameter import Parameter
 
 from vipa_policy.control.executor import State
@@ -57,7 +57,7 @@ def rig(
 ) -> Iterator[Rig]:
     """Start the nodes, wait until they see each other, and take them down again."""
     rclpy.init(domain_id=int(os.environ.get("ROS_DOMAIN_ID", "57")))
-    executor = SingleThreadedExecutor()
+    executor = EventsExecutor()
     world = World(executor)
     made = Rig(world, policy or FakePolicy())
     overrides = [Parameter("use_sim_time", value=True)]
