@@ -6,7 +6,6 @@ Guarded by tests/graph/test_evaluation_graph.py.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,10 +63,8 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """How far off in m: the distance that was held where one was, else the distance at the end; 0 unjudged."""
-        if self.status is None:
-            return 0.0
-        return self.status.error if math.isfinite(self.status.error) else self.status.distance
+        """How far off in m the tool centre was from the target's grasp point at the end; 0 where never judged."""
+        return self.status.distance if self.status is not None else 0.0
 
 
 class CellClient:
