@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+
+from vipa_msgs.msg import ChunkTimings
+from vipa_policy import geometry
 from vipa_policy.contract import ActionContract, CameraSpec, ProprioceptionField
 from vipa_policy.errors import ChunkError, ContractMismatch, ObservationError
 from vipa_policy.nodes import conversions
 from vipa_policy.observation import Chunk
-
-from vipa_msgs.msg import ChunkTimings
-from vipa_policy import geometry
 
 CONTRACT = ActionContract(
     reference_camera="scene",

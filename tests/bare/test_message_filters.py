@@ -189,9 +189,10 @@ def test_cache_answers_by_time() -> None:
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
+def node(ros_domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=ros_domain_id)
     node = Node("filters", context=context)
     yield node
     node.destroy_node()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_usage import Reference, Use, problem_with, uses_in
+from support.api_usage import Reference, Use, problem_with, uses_in
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = ROOT / "ros2_ws" / "bare"
-PROJECT_FOLDERS = ("src", "launch", "training", "tests/graph", "tests/sim", "tests/unit", "tests/support", "tools")
+PROJECT_FOLDERS = ("src", "launch", "training", "tests/graph", "tests/sim", "tests/unit", "tools")
 PACKAGES = (
     "cv_bridge",
     "launch",
@@ -119,11 +119,13 @@ def test_constructors_that_pass_keywords_on_take_those_of_their_bases() -> None:
 
 
 def standing_in() -> list[str]:
-    """Return the recorded modules whose package has a stand-in."""
-    provided = {
-        path.name for package in BARE.iterdir() for path in package.iterdir() if (path / "__init__.py").is_file()
-    }
-    return [module for module in REAL if module.split(".")[0] in provided]
+    """Return the recorded modules that have a stand-in."""
+    places = {module: module.replace(".", "/") for module in REAL}
+    return [
+        module
+        for module, place in places.items()
+        if any((package / f"{place}.py").is_file() or (package / place).is_dir() for package in BARE.iterdir())
+    ]
 
 
 def public_names(module: Any) -> list[str]:
@@ -161,6 +163,8 @@ def inventions(module: str) -> list[str]:
     standin = importlib.import_module(module)
     for name in public_names(standin):
         value = getattr(standin, name)
+        if inspect.ismodule(value) and f"{module}.{name}" in REAL:
+            continue
         if name not in recorded:
             found.append(f"{module}.{name}")
         elif inspect.isclass(value) and recorded[name]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 import rclpy
 import yaml
+from _tf2_tree.wire import transforms_of
 from geometry_msgs.msg import TransformStamped
+from hypothesis import given
+from hypothesis import strategies as st
 from rclpy.clock import ClockChange, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.serialization import serialize_message
 from rclpy.time import Time
+from tf2_msgs.msg import TFMessage
 from tf2_ros import (
     Buffer,
     ConnectivityException,
@@ -156,10 +163,47 @@ def test_frames_are_listed_as_yaml() -> None:
     assert buffer.all_frames_as_string() == "Frame arm exists with parent world.\n"
 
 
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+numbers = st.floats(allow_nan=False)
+
+
+@given(
+    st.lists(
+        st.tuples(texts, texts, st.integers(-(2**31), 2**31 - 1), st.integers(0, 10**9 - 1), st.tuples(*[numbers] * 7)),
+        max_size=5,
+    )
+)
+def test_serialised_transforms_are_read_as_their_messages_are(
+    given_transforms: list[tuple[str, str, int, int, tuple[float, ...]]],
+) -> None:
+    messages, expected = [], []
+    for parent, child, seconds, nanoseconds, pose in given_transforms:
+        message = transform(parent, child, 0.0)
+        message.header.stamp.sec, message.header.stamp.nanosec = seconds, nanoseconds
+        translation, rotation = message.transform.translation, message.transform.rotation
+        translation.x, translation.y, translation.z, rotation.x, rotation.y, rotation.z, rotation.w = pose
+        messages.append(message)
+        expected.append((parent, child, seconds * 10**9 + nanoseconds, pose))
+    assert transforms_of(serialize_message(TFMessage(transforms=messages))) == expected
+
+
+def test_a_serialised_message_cut_short_is_refused() -> None:
+    whole = serialize_message(TFMessage(transforms=[transform("world", "arm", 1.0)]))
+    for length in range(len(whole) - 8):
+        with pytest.raises(ValueError, match=r"expected a (whole )?TFMessage"):
+            transforms_of(whole[:length])
+
+
+def test_big_endian_messages_are_read() -> None:
+    data = b"\0\0\0\0" + struct.pack(">IiII2sxxI2sxx4x7d", 1, 3, 4, 2, b"a\0", 2, b"b\0", 1, 2, 3, 0, 0, 0, 1)
+    assert transforms_of(data) == [("a", "b", 3_000_000_004, (1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 1.0))]
+
+
 @pytest.fixture
-def nodes() -> Iterator[tuple[Node, Node, SingleThreadedExecutor]]:
+def nodes(ros_domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Node, Node, SingleThreadedExecutor]]:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=ros_domain_id)
     sender, receiver = (Node(name, context=context) for name in ("tf_sender", "tf_receiver"))
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(sender)
@@ -186,11 +230,31 @@ def test_transforms_travel_over_the_topics(nodes: tuple[Node, Node, SingleThread
     moving = TransformBroadcaster(sender)
     buffer = Buffer(node=receiver)
     listener = TransformListener(buffer, receiver)
+    listener._serialised_callback(b"no message at all")  # is logged and dropped
     spin_until(executor, lambda: sender.count_subscribers("/tf") > 0 and moving.pub_tf.get_subscription_count() > 0)
     moving.sendTransform(transform("world", "arm", 1.0, 1.0))
     moving.sendTransform([transform("world", "arm", 2.0, 2.0), transform("arm", "tip", 2.0)])
     spin_until(executor, lambda: bool(buffer.can_transform("optical", "tip", Time(seconds=2))))
     assert buffer.lookup_transform("optical", "arm", Time(seconds=1.5)).transform.translation.x == pytest.approx(0.75)
+    listener.unregister()
+
+
+def test_a_buffer_of_another_class_is_fed_through_its_methods(
+    nodes: tuple[Node, Node, SingleThreadedExecutor],
+) -> None:
+    class Counting(Buffer):
+        children: ClassVar[list[str]] = []
+
+        def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+            self.children.append(transform.child_frame_id)
+            super().set_transform_static(transform, authority)
+
+    sender, receiver, executor = nodes
+    StaticTransformBroadcaster(sender).sendTransform(transform("world", "camera", 0.0))
+    buffer = Counting(node=receiver)
+    listener = TransformListener(buffer, receiver)
+    spin_until(executor, lambda: buffer.can_transform("world", "camera", Time()) is True)
+    assert Counting.children == ["camera"]
     listener.unregister()
 
 

@@ -82,7 +82,7 @@ def add(target: FrameTree, parent: str, child: str, seconds: float, pose: Pose =
     return target.insert(parent, child, round(seconds * SECOND), pose, "test", fixed)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(screws(), min_size=2, max_size=2), st.lists(poses(), min_size=4, max_size=4), st.integers(0, DURATION - 1)
 )

@@ -2,7 +2,8 @@
 
 Parts (colour, depth, intrinsics of each camera; joint states) arrive with a stamp and wait here, unread. A set is
 complete when all parts of all cameras carry stamps within ``slop`` of the reference colour image. Only the newest
-complete set is ever handed out, and each at most once: no old frame is reused. Guarded by tests/unit/test_synchroniser.py.
+complete set is ever handed out, and each at most once: no old frame is reused.
+Guarded by tests/unit/test_synchroniser.py.
 """
 
 from __future__ import annotations

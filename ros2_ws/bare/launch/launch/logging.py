@@ -27,26 +27,24 @@ _DESTINATIONS = {
 }
 
 
-class _ScreenHandler(logging.StreamHandler[Any]):
+class _ScreenHandler(logging.Handler):
     """Writes to whatever sys.stdout is now; characters it cannot show become question marks."""
 
     def __init__(self, layout: str) -> None:
-        super().__init__(sys.stdout)
+        super().__init__()
         self.setFormatter(logging.Formatter(layout, style="{"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record as one line."""
-        self.setStream(sys.stdout)
+        screen = sys.stdout
+        encoding = getattr(screen, "encoding", None) or "utf-8"
+        line = self.format(record).encode(encoding, errors="replace").decode(encoding)
         try:
-            encoding = getattr(self.stream, "encoding", None) or "utf-8"
-            line = self.format(record).encode(encoding, errors="replace").decode(encoding)
-            self.stream.write(line + self.terminator)
-            self.flush()
+            screen.write(f"{line}\n")
+            screen.flush()
         except BrokenPipeError:
             # Whoever read the output is gone; the processes must be looked after all the same.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 stays open until the process ends
-        except ValueError:
-            self.handleError(record)
 
 
 class LaunchConfig:
@@ -86,6 +84,12 @@ class LaunchConfig:
     def log_dir(self, directory: str | None) -> None:
         if directory is not None and not Path(directory).is_dir():
             raise ValueError(f"{directory} is not a directory")
+        for logger in self._loggers.values():
+            for handler in self._files.values():
+                logger.removeHandler(handler)
+        for handler in self._files.values():
+            handler.close()
+        self._files.clear()
         self._log_dir = None if directory is None else Path(directory)
         self._file_problem = None
 

@@ -19,7 +19,8 @@ from rclpy.node import Node
 
 _POLL_S = 0.05
 _QUIET_S = 0.7
-_LONGEST_S = 5.0
+_ALONE_S = 4.0  # before anybody was seen: on a busy machine the first answer takes seconds
+_LONGEST_S = 10.0
 
 Result = TypeVar("Result")
 
@@ -31,7 +32,7 @@ def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SECONDS",
-        help="how long to look for what is asked for (default: 5 s, lists until nothing new turns up)",
+        help="how long to look for what is asked for (default: 10 s, lists until nothing new turns up)",
     )
     for flag in ("--no-daemon", "--use-sim-time", "-s"):
         # Accepted for the sake of scripts: there is no daemon here, and no command waits for simulated time.
@@ -74,12 +75,16 @@ def settle(node: Node, spin_time: float | None) -> None:
     seen: Any = None
     while rclpy.ok():
         now = time.monotonic()
-        state = (sorted(full_node_names(node)), node.get_topic_names_and_types(), node.get_service_names_and_types())
+        nodes = sorted(full_node_names(node, include_hidden=True))
+        state = (nodes, node.get_topic_names_and_types(), node.get_service_names_and_types())
         if state != seen:
             seen, changed = state, now
-        if (now - begin >= spin_time) if spin_time is not None else (now - changed >= _QUIET_S):
-            return
-        if spin_time is None and now - begin >= _LONGEST_S:
+        if spin_time is not None:
+            enough = now - begin >= spin_time
+        else:
+            quiet_s = _QUIET_S if len(nodes) > 1 else _ALONE_S
+            enough = now - changed >= quiet_s or now - begin >= _LONGEST_S
+        if enough:
             return
         rclpy.spin_once(node, timeout_sec=_POLL_S)
     check_interrupted()

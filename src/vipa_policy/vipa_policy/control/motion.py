@@ -151,7 +151,7 @@ def brake_plan(velocity: Array, acceleration: Array, bounds: Bounds, period: flo
     steps = math.ceil(max(ramp + plateau + finish for _, _, ramp, plateau, finish, _, _ in pieces) / period - 1e-9)
     if steps <= 0:
         return np.zeros((0, 3))
-    speeds = _braking_speeds(pieces, np.arange(steps + 1) * period)
+    speeds = _braking_speeds(pieces, np.arange(steps + 1, dtype=np.float64) * period)
     # The mean acceleration over a step: the sampled velocities are met exactly, the last one is zero.
     changes = (speeds[:, 1:] - speeds[:, :-1]) / period
     return changes.T @ np.stack([along, across])

@@ -17,8 +17,8 @@ from rclpy.time import Time
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_ros import Buffer, TransformException, TransformListener
-from vipa_msgs.msg import ActionChunk, ExecutionState, PolicyStatus
 
+from vipa_msgs.msg import ActionChunk, ExecutionState, PolicyStatus
 from vipa_policy.contract import ActionContract
 from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.timeline import BaseChunk
@@ -40,9 +40,7 @@ from vipa_policy.nodes.parameters import values_of
 
 INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
+LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # s after new words in which chunks for other words are refused: the policy may hear them later than the arm.
 WORDS_GRACE = 1.0
 
@@ -50,7 +48,7 @@ WORDS_GRACE = 1.0
 class ArmNode(ManagedNode):
     """Executes chunks: base frame at the image's stamp, timeline, limits, pose targets; holds on every loss."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__("arm", DECLARATIONS, **options)
         self._executor: Executor | None = None
         self._entities: list[Any] = []
@@ -281,9 +279,7 @@ class ArmNode(ManagedNode):
         now = self.now
         setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
         if setpoint is not None:
-            self._targets.publish(
-                pose_stamped(setpoint.base_from_tip, self._base, stamp_from_seconds(setpoint.stamp))
-            )
+            self._targets.publish(pose_stamped(setpoint.base_from_tip, self._base, stamp_from_seconds(setpoint.stamp)))
             if setpoint.gripper is not None:
                 self._gripper.send(setpoint.gripper, now)
         if self._published_state != (int(executor.state), executor.stopped, executor.hold_reason):
@@ -296,9 +292,7 @@ class ArmNode(ManagedNode):
             if self._measured is None or problem:
                 self.diagnostics.report(DiagnosticStatus.WARN, f"waiting for the tip's pose: {problem}")
                 return
-            self._executor = Executor(
-                self._limits, self._settings, self._measured, self.now, gate_from(self._values)
-            )
+            self._executor = Executor(self._limits, self._settings, self._measured, self.now, gate_from(self._values))
             if self._latch.stopped:
                 self._executor.stop("stopped by instruction; give another instruction or call arm/resume", self.now)
         elif problem:

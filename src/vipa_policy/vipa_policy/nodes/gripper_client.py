@@ -6,6 +6,7 @@ from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
 from rclpy.node import Node
 from rclpy.task import Future
+
 from vipa_msgs.action import MoveGripper
 
 # s: fingers take a second or two; a goal older than this was lost with its server.

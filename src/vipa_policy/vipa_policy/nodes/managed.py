@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import rclpy
 from rclpy.executors import Executor
@@ -24,7 +25,7 @@ SPINNING = 0.1  # s between two looks at the lifetime
 class ManagedNode(LifecycleNode):
     """A lifecycle node with the parameter ``autostart`` and with diagnostics."""
 
-    def __init__(self, name: str, declarations: tuple[Declaration, ...], **options: object) -> None:
+    def __init__(self, name: str, declarations: tuple[Declaration, ...], **options: Any) -> None:
         super().__init__(name, **options)
         self.declarations = (AUTOSTART, *declarations)
         declare(self, self.declarations)
