@@ -21,7 +21,7 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from vipa_msgs.msg import ActionChunk, ExecutionState, PolicyStatus
 from vipa_policy.contract import ActionContract
 from vipa_policy.control.executor import Executor, State
-from vipa_policy.control.timeline import BaseChunk
+from vipa_policy.control.timeline import FUTURE_TOLERANCE, BaseChunk
 from vipa_policy.errors import ChunkError, ContractMismatch, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch, normalise
@@ -310,6 +310,8 @@ class ArmNode(ManagedNode):
         except (TransformException, VipaError) as error:
             return f"no transform from {self._tip} to {self._base}: {error}"
         age = self.now - self._measured_stamp
+        if age < -FUTURE_TOLERANCE:
+            return f"TF of {self._tip} is stamped {-age:.2f} s in the future; check clocks and use_sim_time"
         if age > self._values["tf_timeout"]:
             return f"TF of {self._tip} is {age:.2f} s old, more than {self._values['tf_timeout']} s: is the arm there?"
         return ""

@@ -21,10 +21,11 @@ from vipa_policy.nodes.conversions import (
     intrinsics_from_camera_info,
     matrix_from_transform,
     rgb_from_image,
+    seconds_of,
 )
 from vipa_policy.nodes.reception import subscribe
 from vipa_policy.observation import CameraView, Observation
-from vipa_policy.synchroniser import Part, PartSet, Synchroniser
+from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, PartSet, Synchroniser
 
 COLOUR, DEPTH, INTRINSICS, JOINTS = "colour", "depth", "CameraInfo", "joint states"
 TOPICS: dict[str, tuple[type, str]] = {
@@ -178,12 +179,22 @@ class Observer:
             future.add_done_callback(lambda _: arrived.set())
             if not arrived.wait(self._values["tf_wait"]):
                 future.cancel()
+            self._refuse_future(source)
             return matrix_from_transform(self.buffer.lookup_transform_full(*query).transform)
         except TransformException as error:
             raise ObservationError(
                 f"TF from {source} to {header.frame_id} at the image's stamp is missing: {error}; "
                 "is the arm's driver publishing, with the camera's clock?"
             ) from error
+
+    def _refuse_future(self, frame: str) -> None:
+        """Raise ObservationError where TF runs ahead of the clock: it would be looked up at the wrong moment."""
+        newest = self.buffer.lookup_transform(self._values["base_frame"], frame, Time()).header.stamp
+        ahead = seconds_of(newest) - self._node.get_clock().now().nanoseconds * 1e-9
+        if ahead > FUTURE_TOLERANCE:
+            raise ObservationError(
+                f"TF of {frame} is stamped {ahead:.2f} s in the future; check clocks and use_sim_time of its publisher"
+            )
 
     def _gripper_width(self, joints: JointState) -> float:
         wanted = self._values["gripper_joints"]

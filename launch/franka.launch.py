@@ -1,0 +1,172 @@
+"""The whole loop: camera and arm (simulated until a robot_ip is named), policy, arm node.
+
+ros2 launch vipa_bringup franka.launch.py --show-args
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(get_package_share_directory("vipa_bringup"))
+BOOLEAN = ["true", "false"]
+FROM_FILE = ["", "true", "false"]
+
+# name, default, choices (None: free), description. An empty default takes the value from params_file.
+ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
+    ("robot_ip", "", None, "address of the real arm; empty runs the simulated cell"),
+    (
+        "policy",
+        "vipa",
+        ["vipa", "scripted"],
+        "vipa: the checkpoint; scripted: an expert that sees the simulator's truth",
+    ),
+    ("checkpoint", "", None, "folder of a checkpoint, or its name under models/"),
+    ("device", "", ["", "auto", "cpu", "cuda"], "where the policy runs"),
+    ("camera_pose", "", None, "'x y z roll pitch yaw' of camera_link in world, m and rad (simulated cell)"),
+    ("image_width", "", None, "px (simulated cell)"),
+    ("image_height", "", None, "px (simulated cell)"),
+    ("image_rate", "", None, "Hz of simulated time (simulated cell)"),
+    ("noise", "", FROM_FILE, "sensor noise and depth holes (simulated cell)"),
+    ("wrist_camera", "", FROM_FILE, "a second camera on the hand (simulated cell)"),
+    ("seed", "", None, "of the first layout and its noise (simulated cell)"),
+    ("held_out", "", FROM_FILE, "take the first layout from the split training never sees (simulated cell)"),
+    ("use_sim_time", "", FROM_FILE, "use /clock; empty: true in the simulated cell, false with a real arm"),
+    ("recorder", "false", BOOLEAN, "start the recorder, too"),
+    ("rviz", "false", BOOLEAN, "start RViz, too, where it is installed"),
+    ("params_file", str(SHARE / "config" / "franka.yaml"), None, "parameters of all nodes"),
+)
+
+
+def refuse_unknown(context: LaunchContext) -> None:
+    """Raise where an argument was given that this file does not know: a typing error must not go unnoticed."""
+    known = [name for name, *_ in ARGUMENTS]
+    unknown = sorted(set(context.launch_configurations) - set(known))
+    if unknown:
+        raise RuntimeError(
+            f"unknown launch argument {', '.join(unknown)}; franka.launch.py knows {', '.join(known)} (see --show-args)"
+        )
+
+
+def number(text: str, name: str, kind: type) -> Any:
+    """Return an argument as int or float; raises with the argument's name where it is none."""
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise RuntimeError(f"expected a number for {name}, got {text!r}") from error
+
+
+def camera_pose(text: str) -> list[float]:
+    """Return the six numbers of a camera pose; raises where there are not six."""
+    values = [number(word, "camera_pose", float) for word in text.replace(",", " ").split()]
+    if len(values) != 6:
+        raise RuntimeError(f"expected camera_pose as six numbers 'x y z roll pitch yaw', got {text!r}")
+    return values
+
+
+CELL_READERS: dict[str, Any] = {
+    "camera_pose": camera_pose,
+    "image_width": lambda text: number(text, "image_width", int),
+    "image_height": lambda text: number(text, "image_height", int),
+    "image_rate": lambda text: number(text, "image_rate", float),
+    "seed": lambda text: number(text, "seed", int),
+    "noise": lambda text: text == "true",
+    "wrist_camera": lambda text: text == "true",
+    "held_out": lambda text: text == "true",
+}
+
+
+def find_checkpoint(name: str) -> str:
+    """Return the folder of a checkpoint given by name: below the working folder first, then the installed ones."""
+    for folder in (Path(name).expanduser(), Path("models") / name, SHARE / "models" / name):
+        if folder.is_dir():
+            return str(folder.resolve())
+    return name
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return what to start."""
+    refuse_unknown(context)
+    given = {name: context.launch_configurations[name] for name, *_ in ARGUMENTS}
+    if given["robot_ip"]:
+        raise RuntimeError(
+            f"robot_ip:={given['robot_ip']} names a real arm, but this version has no drivers for one yet; "
+            "leave robot_ip out to run the simulated cell"
+        )
+    if not Path(given["params_file"]).is_file():
+        raise RuntimeError(f"expected a parameter file at params_file:={given['params_file']}, there is none")
+    simulated = not given["robot_ip"]
+    clock = given["use_sim_time"] or str(simulated).lower()
+    common = [given["params_file"], {"use_sim_time": clock == "true"}]
+
+    def node(package: str, executable: str, name: str, values: dict[str, Any]) -> Node:
+        return Node(
+            package=package,
+            executable=executable,
+            name=name,
+            output="screen",
+            parameters=[*common, *([values] if values else [])],
+            on_exit=Shutdown(reason=f"{name} ended"),
+        )
+
+    actions: list[LaunchDescriptionEntity] = [
+        LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
+        *environment(context, simulated),
+        node(
+            "vipa_sim",
+            "cell_node",
+            "cell",
+            {name: read(given[name]) for name, read in CELL_READERS.items() if given[name]},
+        ),
+        node("vipa_policy", "arm_node", "arm", {}),
+    ]
+    if given["policy"] == "scripted":
+        actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
+    else:
+        values = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
+        actions.append(
+            node(
+                "vipa_policy",
+                "policy_node",
+                "policy",
+                values | ({"device": given["device"]} if given["device"] else {}),
+            )
+        )
+    if given["recorder"] == "true":
+        actions.append(node("vipa_policy", "recorder_node", "recorder", {}))
+    if given["rviz"] == "true":
+        view = str(SHARE / "rviz" / "vipa.rviz")
+        actions.append(
+            Node(package="rviz2", executable="rviz2", name="rviz", arguments=["-d", view], parameters=common)
+        )
+    return actions
+
+
+def environment(context: LaunchContext, simulated: bool) -> list[SetEnvironmentVariable]:
+    """Transports large enough for images, unless the user chose others; a simulated cell stays on the loopback."""
+    profile = str(SHARE / "config" / "fastdds.xml")
+    # The first is read by Fast DDS of Kilted and newer, the second by Jazzy's.
+    variables = {
+        name: profile
+        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+        if not context.environment.get(name)
+    }
+    if simulated:
+        variables["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    return [SetEnvironmentVariable(name, value) for name, value in variables.items()]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, choices=choices, description=description)
+        for name, default, choices, description in ARGUMENTS
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
