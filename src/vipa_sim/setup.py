@@ -16,10 +16,12 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "franky-sim>=1.0.4",
+        "matplotlib>=3.8",
         "mujoco>=3.17,<4",
         "numpy>=1.26",
         "opencv-python>=4.9,<5",
         "scipy>=1.11",
+        "tqdm>=4.60",
         "vipa_policy",
     ],
     entry_points={
@@ -28,6 +30,7 @@ setup(
             "eval_cell = vipa_sim.nodes.eval_cell:main",
             "demo = vipa_sim.nodes.demo:main",
             "demonstrator = vipa_sim.nodes.demonstrator:main",
+            "scripted_policy = vipa_sim.nodes.scripted_policy:main",
         ],
     },
     zip_safe=False,

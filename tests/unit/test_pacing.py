@@ -54,6 +54,24 @@ def test_a_frame_is_caught_up_without_a_burst() -> None:
     assert min(gaps) >= 0.005 / CATCH_UP - 1e-9
 
 
+def test_a_slow_machine_is_not_driven_in_bursts() -> None:
+    clock = FakeClock()
+    pacer = Pacer(0.005, 1.0, clock)
+    # Every sixteenth tick draws a picture; the machine manages 0.4 of real time.
+    began = run(pacer, clock, ([0.1] + [0.0066] * 15) * 100)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(began[800:])]
+    assert pacer.real_time_factor() == pytest.approx(0.4, rel=0.05)
+    assert min(gaps) >= 0.9 * 0.0125 / CATCH_UP
+
+
+def test_the_pace_recovers_once_the_machine_does() -> None:
+    clock = FakeClock()
+    pacer = Pacer(0.005, 1.0, clock)
+    run(pacer, clock, [0.050] * 200)
+    run(pacer, clock, [0.001] * 1600)
+    assert pacer.real_time_factor() == pytest.approx(1.0, rel=0.05)
+
+
 @given(stall=st.floats(1.0, 100.0))
 def test_a_long_stall_is_forgotten_beyond_the_backlog(stall: float) -> None:
     clock = FakeClock()

@@ -49,7 +49,7 @@ class TrialResult:
         instruction: the words published.
         target: name of the object asked for.
         succeeded: as judged from the simulator's state.
-        error: m, smallest distance of the tool centre to the grasp point that was held, or the last one.
+        error: m, distance of the tool centre to the grasp point at the end of the trial.
         elapsed: s of simulated time.
         nearest: name of the block nearest to the tool centre at the end.
         reason: why it failed, in words; "" on success.

@@ -15,8 +15,12 @@ NANOSECONDS = 1_000_000_000
 
 # A rendered frame takes about two ticks of wall time. That much is caught up; a stall of the whole machine is not.
 BACKLOG = 0.1
-# Caught up at twice the pace at most, so that timers of other nodes that run on the clock still fire one by one.
+# Caught up at twice the pace of late at most: a clock that ran in bursts would outrun the other nodes of a busy machine,
+# which have to keep up with every tick.
 CATCH_UP = 2.0
+# Ticks over which the pace of late is averaged, about a second, and how long one of them may count, in periods.
+PACE_TICKS = 200
+LONGEST_COUNTED = 20.0
 # Long enough to average over frames, short enough to show a machine that has just become busy.
 WINDOW = 5.0
 
@@ -42,6 +46,8 @@ class Pacer:
         self._factor = factor
         self._due = clock()
         self._earliest = self._due
+        self._last = self._due
+        self._pace = self._period
         self._history: deque[float] = deque()
 
     @property
@@ -54,7 +60,7 @@ class Pacer:
         if not factor > 0.0:
             raise ValueError(f"expected a factor above 0, got {factor}")
         self._factor = factor
-        self._period = self._tick / factor
+        self._period = self._pace = self._tick / factor
 
     def delay(self) -> float:
         """Return s to wait until the next tick may run; 0 when it is due."""
@@ -64,7 +70,9 @@ class Pacer:
         """Count a tick that begins now."""
         now = self._clock()
         self._due = max(self._due + self._period, now - BACKLOG)
-        self._earliest = now + self._period / CATCH_UP
+        self._pace += (min(now - self._last, LONGEST_COUNTED * self._period) - self._pace) / PACE_TICKS
+        self._last = now
+        self._earliest = now + max(self._pace, self._period) / CATCH_UP
         self._history.append(now)
         while len(self._history) > 2 and now - self._history[0] > WINDOW:
             self._history.popleft()

@@ -6,7 +6,6 @@ Guarded by tests/graph/test_evaluation_graph.py.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,10 +63,14 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """How far off in m: the distance that was held where one was, else the distance at the end; 0 unjudged."""
-        if self.status is None:
-            return 0.0
-        return self.status.error if math.isfinite(self.status.error) else self.status.distance
+        """How far off in m the tool centre was from the target's grasp point at the end; 0 where never judged."""
+        return self.status.distance if self.status is not None else 0.0
+
+
+def objects_of(state: CellState) -> tuple[list[str], list[str]]:
+    """Return the colours of the blocks and of the bowls in the cell."""
+    blocks = [item.colour for item in state.objects if item.kind == "block"]
+    return blocks, [item.colour for item in state.objects if item.kind == "bowl"]
 
 
 class CellClient:
@@ -130,7 +133,7 @@ class CellClient:
 
     def reset(self, seed: int, held_out: bool) -> CellState:
         """Put the cell into a layout, wait for pictures of it, and return its truth. Raises GraphError on refusal."""
-        response = self._call(self._reset, ResetCell.Request(seed=seed, held_out=held_out))
+        response = self.call(self._reset, ResetCell.Request(seed=seed, held_out=held_out))
         if not response.success:
             raise GraphError(f"the cell refused layout {seed}: {response.message}")
         self.watch_pictures(FRESH_PICTURES)
@@ -144,7 +147,7 @@ class CellClient:
     def start_trial(self, task: str, target: str, destination: str, time_limit: float) -> Trial:
         """Begin a judged trial. Raises GraphError where the cell refuses it."""
         request = StartTrial.Request(task=task, target=target, destination=destination, time_limit=time_limit)
-        response = self._call(self._start, request)
+        response = self.call(self._start, request)
         if not response.success:
             raise GraphError(f"the cell refused the trial: {response.message}")
         self._trial = Trial(response.id)
@@ -172,7 +175,8 @@ class CellClient:
             and execution.state in (ExecutionState.IDLE, ExecutionState.HOLDING)
         )
 
-    def _call(self, client: Client, request: Any) -> Any:
+    def call(self, client: Client, request: Any) -> Any:
+        """Return a service's answer. Raises GraphError where none comes."""
         future = client.call_async(request)
         self.wait_for(future.done, f"an answer of {client.srv_name}", ANSWER)
         return future.result()

@@ -133,10 +133,7 @@ def _run(options: argparse.Namespace, lifetime: Lifetime) -> list[Trial]:
     log = options.out / "demo.log"
     print(f"demo: starting the graph; its output goes to {log}", file=sys.stderr)
     film_path = options.out / "demo.mp4"
-    with (
-        LaunchedGraph("vipa_bringup", "franka.launch.py", launch, log) as graph,
-        VideoWriter(film_path, PICTURE_RATE) as writer,
-    ):
+    with LaunchedGraph("vipa_bringup", "franka.launch.py", launch, log) as graph:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = rclpy.create_node("demo")
         executor = EventsExecutor()
@@ -148,18 +145,20 @@ def _run(options: argparse.Namespace, lifetime: Lifetime) -> list[Trial]:
             graph.check()
 
         try:
-            film = Film(node, writer, ENLARGED)
+            film = Film(node)
             client = CellClient(node, executor, check)
             client.wait_until_ready()
             trials = Demonstration(client, film).run(options.seed)
-            if film.best is not None:
-                cv2.imwrite(str(options.out / "demo.png"), film.best.picture[..., ::-1])
         finally:
             executor.remove_node(node)
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown()
-    print(f"demo: {writer.pictures} pictures in {film_path}", file=sys.stderr, flush=True)
+    with VideoWriter(film_path, PICTURE_RATE) as writer:
+        still = film.develop(writer, ENLARGED)
+    if still is not None:
+        cv2.imwrite(str(options.out / "demo.png"), still[..., ::-1])
+    print(f"demo: {len(film.shots)} pictures in {film_path}", file=sys.stderr, flush=True)
     return trials
 
 

@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,43 +22,18 @@ from vipa_msgs.msg import CellState
 from vipa_policy.errors import DatasetError
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim import evaluation
+from vipa_sim.errands import Errand, choose_errands
 from vipa_sim.evaluation import ResultsFile, Settings, TrialResult
-from vipa_sim.experts import TASKS, instruction
-from vipa_sim.nodes.cell_client import CellClient, Trial
+from vipa_sim.experts import TASKS
+from vipa_sim.nodes.cell_client import CellClient, Trial, objects_of
 from vipa_sim.nodes.cell_parameters import read_camera_pose
 from vipa_sim.nodes.launched_graph import GraphError, LaunchedGraph, free_domain, use_domain
 
-TIME_LIMIT = 10.0
+# s of simulated time a trial may take.
+TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
 # Runs with neighbouring seeds share no layout.
 LAYOUTS_PER_SEED = 100_000
 SCRIPTED = "scripted"
-
-
-@dataclass(frozen=True)
-class Errand:
-    """What a trial asks for."""
-
-    words: str
-    target: str
-    destination: str
-
-
-def choose_errands(state: CellState, task: str, index: int, seed: int, last_words: str) -> tuple[Errand, Errand]:
-    """Return what to ask for first and after a swap: two different blocks, the first not in ``last_words``.
-
-    Words that a stop has cancelled do not start the arm again, so no two trials in a row may use the same.
-    """
-    generator = np.random.default_rng([seed, index, 4])
-    blocks = [item for item in state.objects if item.kind == "block"]
-    bowls = [item for item in state.objects if item.kind == "bowl"]
-    bowl = bowls[int(generator.integers(len(bowls)))] if task == "place" else None
-    errands: list[Errand] = []
-    for number in generator.permutation(len(blocks)):
-        block = blocks[int(number)]
-        words = instruction(task, block.colour, bowl.colour if bowl else None)
-        if errands or words != last_words:
-            errands.append(Errand(words, block.name, bowl.name if bowl else ""))
-    return errands[0], errands[1]
 
 
 class Evaluation:
@@ -89,7 +63,8 @@ class Evaluation:
         client, seed = self._client, self._settings.seed * LAYOUTS_PER_SEED + index
         client.stop()
         state = client.reset(seed, held_out=True)
-        first, second = choose_errands(state, self._settings.task, index, self._settings.seed, self._last_words)
+        generator = np.random.default_rng([self._settings.seed, index, 4])
+        first, second, *_ = choose_errands(self._settings.task, *objects_of(state), generator, self._last_words)
         results = [self._try_errand(first, state, index, False)]
         if swap:
             results.append(self._try_errand(second, client.state or state, index, True))
@@ -97,11 +72,11 @@ class Evaluation:
         return results
 
     def _try_errand(self, errand: Errand, state: CellState, index: int, swapped: bool) -> TrialResult:
-        client = self._client
-        trial = client.start_trial(self._settings.task, errand.target, errand.destination, TIME_LIMIT)
+        client, limit = self._client, TIME_LIMITS[errand.task]
+        trial = client.start_trial(errand.task, errand.target, errand.destination, limit)
         client.instruct(errand.words)
         self._last_words = errand.words
-        client.finish_trial(trial, TIME_LIMIT, errand.words)
+        client.finish_trial(trial, limit, errand.words)
         grasp = next(item.grasp_point for item in state.objects if item.name == errand.target)
         status = trial.status
         return TrialResult(

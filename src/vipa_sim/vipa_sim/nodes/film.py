@@ -16,8 +16,8 @@ from vipa_policy.geometry import Array
 from vipa_policy.nodes.conversions import (
     chunk_from_message,
     intrinsics_from_camera_info,
-    nanoseconds_of,
     rgb_from_image,
+    seconds_of,
 )
 from vipa_policy.observation import Chunk
 from vipa_sim.overlay import Caption, Intent, draw_caption, draw_intent, enlarge, project
@@ -30,27 +30,27 @@ STALE = 0.5
 
 
 @dataclass(frozen=True)
-class Still:
-    """A picture and how much of the predicted path it shows, in pixels."""
+class Shot:
+    """A picture as it came, and what was intended and said at that moment."""
 
-    picture: NDArray[np.uint8]
-    path_length: float
+    rgb: NDArray[np.uint8]
+    intrinsics: Array
+    chunk: Chunk | None
+    caption: Caption
 
 
 class Film:
-    """Draws and appends every picture that arrives while ``rolling``."""
+    """Keeps every picture that arrives while ``rolling``; drawing waits until nothing else needs the processor."""
 
-    def __init__(self, node: Node, writer: VideoWriter, factor: int) -> None:
-        """Film what ``node`` receives, enlarged ``factor`` times."""
+    def __init__(self, node: Node) -> None:
+        """Film what ``node`` receives."""
         self._node = node
-        self._writer = writer
-        self._factor = factor
         self._intrinsics: Array | None = None
         self._chunk: Chunk | None = None
         self.rolling = False
-        self.caption = Caption("")
-        self.best: Still | None = None
-        self._subscriptions_of_film = [
+        self.caption = Caption("", ("",))
+        self.shots: list[Shot] = []
+        self._inputs = [
             node.create_subscription(CameraInfo, f"{CAMERA}/camera_info", self._take_info, SENSOR_QOS),
             node.create_subscription(Image, f"{CAMERA}/image_raw", self._take_picture, SENSOR_QOS),
             node.create_subscription(ActionChunk, "policy/chunk", self._take_chunk, QoSProfile(depth=1)),
@@ -59,6 +59,30 @@ class Film:
     def forget_intent(self) -> None:
         """Draw no prediction until the next one arrives."""
         self._chunk = None
+
+    def develop(self, writer: VideoWriter, factor: int) -> NDArray[np.uint8] | None:
+        """Draw all shots, enlarged ``factor`` times, into a film.
+
+        Returns the picture that shows most of a predicted path; None without shots.
+        """
+        best, longest = None, -1.0
+        for shot in self.shots:
+            picture, intrinsics = enlarge(shot.rgb, shot.intrinsics, factor)
+            length = 0.0
+            if shot.chunk is not None:
+                path = shot.chunk.camera_from_tip
+                draw_intent(
+                    picture,
+                    intrinsics,
+                    Intent(path, shot.chunk.gripper, shot.chunk.pointed, shot.chunk.pointed_confidence),
+                )
+                pixels, visible = project(path[:, :3, 3], intrinsics)
+                length = float(np.linalg.norm(np.diff(pixels[visible], axis=0), axis=1).sum())
+            framed = draw_caption(picture, shot.caption)
+            writer.add(framed)
+            if length > longest:
+                best, longest = framed, length
+        return best
 
     def _take_info(self, message: CameraInfo) -> None:
         try:
@@ -80,19 +104,8 @@ class Film:
         except VipaError as error:
             self._node.get_logger().warning(f"not filmed: {error}", throttle_duration_sec=5.0)
             return
-        picture, intrinsics = enlarge(rgb, self._intrinsics, self._factor)
         chunk = self._chunk
-        length = 0.0
         # The scene camera stands still: a path predicted from an earlier picture lies right in this one.
-        if chunk is not None and abs(nanoseconds_of(message.header.stamp) * 1e-9 - chunk.stamp) < STALE:
-            draw_intent(
-                picture,
-                intrinsics,
-                Intent(chunk.camera_from_tip, chunk.gripper, chunk.pointed, chunk.pointed_confidence),
-            )
-            pixels, visible = project(chunk.camera_from_tip[:, :3, 3], intrinsics)
-            length = float(np.linalg.norm(np.diff(pixels[visible], axis=0), axis=1).sum())
-        framed = draw_caption(picture, self.caption)
-        if self.best is None or length > self.best.path_length:
-            self.best = Still(framed, length)
-        self._writer.add(framed)
+        if chunk is not None and abs(seconds_of(message.header.stamp) - chunk.stamp) > STALE:
+            chunk = None
+        self.shots.append(Shot(rgb.copy(), self._intrinsics, chunk, self.caption))
