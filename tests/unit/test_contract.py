@@ -55,7 +55,13 @@ def test_equal_contracts_pass():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"reference_camera": "ceiling"}, {"mode": "relative"}, {"control_period": 0.0}, {"horizon": 0}, {"gripper_maximum": 0.0}],
+    [
+        {"reference_camera": "ceiling"},
+        {"mode": "relative"},
+        {"control_period": 0.0},
+        {"horizon": 0},
+        {"gripper_maximum": 0.0},
+    ],
 )
 def test_a_contract_that_contradicts_itself_is_refused(changes):
     with pytest.raises(ContractMismatch, match="contradicts itself"):

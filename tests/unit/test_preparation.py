@@ -76,7 +76,9 @@ def test_views_are_moved_to_the_reference_camera():
     moved = np.eye(4)
     moved[:3, 3] = [0.1, -0.2, 0.3]
     prepared = prepare_view(plane_view(), 224)
-    tensors = [torch.from_numpy(array)[None, None] for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays)]
+    tensors = [
+        torch.from_numpy(array)[None, None] for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays)
+    ]
     at_home = network_input(*tensors, torch.eye(4)[None, None], 112)
     away = network_input(*tensors, torch.from_numpy(moved.astype(np.float32))[None, None], 112)
     shift = (away.points - at_home.points)[at_home.valid.expand_as(at_home.points)].reshape(3, -1)

@@ -15,7 +15,8 @@ _COMPACT_AFTER = 512
 
 def seconds(nanoseconds: int) -> str:
     """Return a stamp in s the way tf2 prints it in its messages."""
-    return f"{nanoseconds * 1e-9:.6f}"
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{whole + rest * 1e-9:.6f}"
 
 
 class TimeCache:
@@ -56,6 +57,8 @@ class TimeCache:
         after = bisect_right(stamps, stamp, start)
         if after == start or after == len(stamps):
             return None
+        if stamp == stamps[start]:
+            return self._entries[start]  # of several at the oldest stamp tf2 takes the first that came
         before = after - 1
         older = self._entries[before]
         elapsed = stamp - stamps[before]
@@ -65,18 +68,6 @@ class TimeCache:
         if older[0] != newer[0]:
             return older
         return older[0], interpolate(older[1], newer[1], elapsed / (stamps[after] - stamps[before]))
-
-    def parent_at(self, stamp: int) -> str | None:
-        """Return the parent at a stamp, or None where that would need extrapolation."""
-        if not self.covers(stamp):
-            return None
-        if stamp == 0:
-            return self._entries[-1][0]
-        return self._entries[bisect_right(self._stamps, stamp, self._start) - 1][0]
-
-    def covers(self, stamp: int) -> bool:
-        """Tell whether a stamp can be answered without extrapolation."""
-        return len(self) > 0 and (stamp == 0 or self.oldest() <= stamp <= self.latest())
 
     def why_not(self, stamp: int) -> str:
         """Return the beginning of tf2's message on a stamp that ``find`` does not answer."""
@@ -160,10 +151,6 @@ class StaticCache:
     def find(self, stamp: int) -> tuple[str, Pose]:
         """Return parent and pose."""
         return self._entry
-
-    def parent_at(self, stamp: int) -> str:
-        """Return the parent."""
-        return self._entry[0]
 
     def why_not(self, stamp: int) -> str:
         """Never needed: every stamp is answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class TransformException(Exception):  # noqa: N818 (the name users of tf2 know)
+class TransformException(Exception):
     """Base of all errors of a transform lookup."""
 
 

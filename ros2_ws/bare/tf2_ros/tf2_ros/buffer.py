@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tf2_py
+from _tf2_tree.wire import Entry
 from geometry_msgs.msg import TransformStamped
 from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -53,6 +54,15 @@ class Buffer(tf2_py.BufferCore):
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         """Take a fixed frame's pose and wake who waits for it."""
         self._set(transform, authority, True)
+        if self._waiting or self._callbacks:
+            self._announce()
+
+    def _take(self, entries: list[Entry], authority: str, is_static: bool) -> None:
+        """Take what a listener read from one message."""
+        insert = self._tree.insert
+        with self._lock:
+            for parent, child, stamp, pose in entries:
+                insert(parent, child, stamp, pose, authority, is_static)
         if self._waiting or self._callbacks:
             self._announce()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Thread
 
+from _tf2_tree.wire import transforms_of
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -45,12 +46,26 @@ class TransformListener:
         self.node = node
         # Reentrant, so that a callback of another group may wait for a transform while these go on.
         self.group = ReentrantCallbackGroup()
-        self.tf_sub = node.create_subscription(TFMessage, "/tf", self.callback, qos, callback_group=self.group)
+        # A buffer of another class must be fed through its own methods, message by message.
+        raw = type(buffer) is Buffer
+        self.tf_sub = node.create_subscription(
+            TFMessage,
+            "/tf",
+            self._serialised_callback if raw else self.callback,
+            qos,
+            callback_group=self.group,
+            raw=raw,
+        )
         self.tf_static_sub = node.create_subscription(
-            TFMessage, "/tf_static", self.static_callback, static_qos, callback_group=self.group
+            TFMessage,
+            "/tf_static",
+            self._serialised_static_callback if raw else self.static_callback,
+            static_qos,
+            callback_group=self.group,
+            raw=raw,
         )
         if spin_thread:
-            self.executor = SingleThreadedExecutor()
+            self.executor = SingleThreadedExecutor(context=node.context)
             self.executor.add_node(node)
             self.dedicated_listener_thread = Thread(target=self.executor.spin, daemon=True)
             self.dedicated_listener_thread.start()
@@ -77,3 +92,17 @@ class TransformListener:
         """Take a message of fixed frames."""
         for transform in data.transforms:
             self.buffer.set_transform_static(transform, AUTHORITY)
+
+    def _serialised_callback(self, data: bytes) -> None:
+        self._take(data, False)
+
+    def _serialised_static_callback(self, data: bytes) -> None:
+        self._take(data, True)
+
+    def _take(self, data: bytes, is_static: bool) -> None:
+        try:
+            entries = transforms_of(data)
+        except ValueError as error:
+            self.node.get_logger().error(f"dropped a message on tf: {error}", throttle_duration_sec=1.0)
+            return
+        self.buffer._take(entries, AUTHORITY, is_static)

@@ -1,0 +1,7 @@
+"""The base of events."""
+
+
+class Event:
+    """Something that happened, or that is wished to happen, in a running launch."""
+
+    name = "launch.Event"

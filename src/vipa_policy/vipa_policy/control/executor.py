@@ -1,0 +1,247 @@
+"""From chunks to setpoints: what is followed, when it is held, and why. The arm node is a thin shell around this.
+
+IDLE: never had a chunk; nothing is streamed. FOLLOWING: setpoints follow the timeline. RAMPING: braking along the
+verified plan. HOLDING: at rest, the same pose is streamed, unless a stop is latched: then nothing is, and the driver
+keeps its last target. Guarded by tests/unit/test_control_executor.py.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from vipa_policy.control.gripper import GripperGate
+from vipa_policy.control.limits import Limits
+from vipa_policy.control.timeline import BaseChunk, Timeline
+from vipa_policy.control.tracker import Tracker
+from vipa_policy.errors import ChunkError
+from vipa_policy.geometry import Array
+
+# A stream that was not ticked for longer than this many periods is continued, not caught up with.
+MOST_STEPS = 10
+# Chunks whose spacing is remembered to know when the next one is due.
+INTERVALS = 5
+
+
+class State(IntEnum):
+    """State of the executor; values as in vipa_msgs/ExecutionState."""
+
+    IDLE = 0
+    FOLLOWING = 1
+    RAMPING = 2
+    HOLDING = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an executor streams and when it gives up.
+
+    Attributes:
+        period: s between two setpoints.
+        patience: s, how long after a chunk was due the arm goes on without it.
+        first_interval: s, when the second chunk is due after the first.
+        crossfade: s over which the gap at a seam fades out.
+        following_error: m between commanded and measured tip beyond which the arm is taken to be elsewhere.
+    """
+
+    period: float = 0.01
+    patience: float = 0.12
+    first_interval: float = 0.6
+    crossfade: float = 0.15
+    following_error: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.period <= 0.02:
+            raise ValueError(f"expected a setpoint period in (0, 0.02] s, got {self.period}")
+        if not (self.patience > 0.0 and self.first_interval > 0.0 and self.crossfade >= 0.0):
+            raise ValueError("expected patience and first_interval above 0 s and crossfade of 0 s or more")
+
+
+@dataclass(frozen=True)
+class Setpoint:
+    """One setpoint: due at stamp (s), pose (4, 4) of the tip in the base frame, a gripper goal in m or None."""
+
+    stamp: float
+    base_from_tip: Array
+    gripper: float | None
+
+
+class Executor:
+    """Follows chunks within limits, or brakes to a hold and says why.
+
+    Args:
+        limits: of the motion, base frame.
+        settings: periods and patience.
+        base_from_tip: (4, 4) measured pose at activation.
+        now: s.
+        gripper: hysteresis of gripper goals.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        settings: Settings,
+        base_from_tip: Array,
+        now: float,
+        gripper: GripperGate | None = None,
+    ) -> None:
+        self.settings = settings
+        self.state = State.IDLE
+        self.stopped = False
+        self.hold_reason = "no chunk yet"
+        self._tracker = Tracker(limits, settings.period, base_from_tip)
+        self._timeline = Timeline(settings.crossfade)
+        self._gripper = gripper or GripperGate()
+        self._time = now
+        self._held_since = now
+        self._last_accepted: float | None = None
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
+
+    @property
+    def base_from_tip(self) -> Array:
+        """The last commanded pose (4, 4)."""
+        return self._tracker.base_from_tip
+
+    @property
+    def chunk_id(self) -> int:
+        """Identifier of the chunk being followed, 0 if none."""
+        chunk = self._timeline.chunk
+        return chunk.identifier if chunk is not None and self.state is State.FOLLOWING else 0
+
+    @property
+    def rows_consumed(self) -> int:
+        """Rows of the followed chunk whose time has been streamed."""
+        chunk = self._timeline.chunk
+        return chunk.rows_due(self._time) if chunk is not None and self.state is State.FOLLOWING else 0
+
+    def committed(self) -> tuple[Array, Array]:
+        """Return poses (n, 4, 4) and gripper widths (n,) of the followed chunk's rows not yet streamed."""
+        if self.state is not State.FOLLOWING:
+            return np.zeros((0, 4, 4)), np.zeros(0)
+        return self._timeline.committed(self._time)
+
+    def accept_chunk(self, chunk: BaseChunk, now: float) -> None:
+        """Follow a chunk from now (s) on.
+
+        Raises ChunkError, changing nothing, where a stop is latched, where the chunk was captured before the hold
+        began (what ended the motion may not be in the picture yet), and for all that ``Timeline.accept`` refuses.
+        """
+        if self.stopped:
+            raise ChunkError(f"chunk {chunk.identifier} is not followed: {self.hold_reason}")
+        if self.state in (State.RAMPING, State.HOLDING) and chunk.stamp < self._held_since:
+            raise ChunkError(
+                f"chunk {chunk.identifier} was captured {self._held_since - chunk.stamp:.3f} s before the hold began"
+            )
+        self._timeline.accept(chunk, now)
+        if self._last_accepted is not None and self.state is State.FOLLOWING:
+            self._intervals.append(now - self._last_accepted)
+        self._last_accepted = now
+        self.state = State.FOLLOWING
+        self.hold_reason = ""
+
+    def hold(self, reason: str, now: float) -> bool:
+        """Brake to a hold; the first reason stands until a chunk is followed again. Returns whether this began one."""
+        if self.state is State.IDLE:
+            self.hold_reason = reason
+        if self.state is not State.FOLLOWING:
+            return False
+        self._begin_hold(reason, now)
+        return True
+
+    def stop(self, reason: str, now: float) -> bool:
+        """Brake to a hold and latch it until ``resume``. Returns whether it was not latched before."""
+        if self.stopped:
+            return False
+        self.stopped = True
+        if self.state is State.FOLLOWING:
+            self._begin_hold(reason, now)
+        else:
+            # Nothing seen before the stop may move the arm after it.
+            self.hold_reason, self._held_since = reason, now
+            if self.state is State.IDLE:
+                self.state = State.HOLDING
+        return True
+
+    def resume(self, base_from_tip: Array, now: float) -> None:
+        """Clear the latch. At rest the commanded pose starts afresh from the measured one (4, 4)."""
+        self.stopped = False
+        self._held_since = now
+        if self.state is not State.FOLLOWING:
+            self.hold_reason = "waiting for a chunk"
+        self.anchor(base_from_tip)
+
+    def anchor(self, base_from_tip: Array) -> bool:
+        """Start afresh from a measured pose (4, 4) where nothing is moving; returns whether that was so."""
+        if self.state in (State.FOLLOWING, State.RAMPING) or not self._tracker.at_rest:
+            return False
+        self._tracker.anchor(base_from_tip)
+        self._gripper.reset()
+        return True
+
+    def measure(self, base_from_tip: Array, now: float) -> float:
+        """Compare the commanded with the measured pose (4, 4) and return their distance in m.
+
+        An arm that is further away than ``following_error`` was moved by somebody else, or does not follow: the
+        motion is held, and a hold starts afresh from where the arm is.
+        """
+        error = float(np.linalg.norm(self.base_from_tip[:3, 3] - base_from_tip[:3, 3]))
+        if error > self.settings.following_error:
+            if self.state is State.FOLLOWING:
+                self.hold(f"the tip is {error:.3f} m away from where it was commanded", now)
+            else:
+                self.anchor(base_from_tip)
+        return error
+
+    def tick(self, now: float, gripper_busy: bool = False) -> Setpoint | None:
+        """Advance the stream to now (s) and return the setpoint to send, None where there is none to send."""
+        if now < self._time - self.settings.period:
+            self.hold("the clock jumped back", now)
+            self._time = now
+        steps = round((now - self._time) / self.settings.period)
+        if steps <= 0:
+            return None
+        self._check_patience(now)
+        if steps > MOST_STEPS:
+            self._time = now - self.settings.period
+            steps = 1
+        wanted: float | None = None
+        for _ in range(steps):
+            self._time += self.settings.period
+            wanted = self._step()
+        if self.state is State.IDLE or (self.stopped and self.state is State.HOLDING):
+            return None
+        goal = self._gripper.offer(wanted, gripper_busy) if wanted is not None else None
+        return Setpoint(self._time, self.base_from_tip, goal)
+
+    def _step(self) -> float | None:
+        """Advance by one period; returns the gripper width wanted, None where nothing is followed."""
+        if self.state is State.FOLLOWING:
+            target = self._timeline.at(self._time)
+            if target is not None:
+                self._tracker.follow(target)
+                return target.gripper
+        elif self.state is State.RAMPING:
+            self._tracker.brake()
+            if self._tracker.at_rest:
+                self.state = State.HOLDING
+        return None
+
+    def _check_patience(self, now: float) -> None:
+        chunk = self._timeline.chunk
+        if self.state is not State.FOLLOWING or chunk is None or self._last_accepted is None:
+            return
+        due = max(self._intervals) if self._intervals else self.settings.first_interval
+        silent = now - self._last_accepted
+        if silent > due + self.settings.patience:
+            self.hold(f"no new chunk for {silent:.2f} s (one was due after {due:.2f} s)", now)
+
+    def _begin_hold(self, reason: str, now: float) -> None:
+        self.state = State.RAMPING
+        self.hold_reason = reason
+        self._held_since = now
+        self._last_accepted = None
+        self._intervals.clear()
+        self._timeline.clear()

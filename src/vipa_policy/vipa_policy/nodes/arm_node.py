@@ -1,0 +1,346 @@
+"""The arm node: the single place where chunks move from the camera's to the base frame, and motion is limited.
+
+See docs/nodes/arm.md. Guarded by tests/graph/test_arm_node.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from tf2_ros import Buffer, TransformException, TransformListener
+
+from vipa_msgs.msg import ActionChunk, ExecutionState, PolicyStatus
+from vipa_policy.contract import ActionContract
+from vipa_policy.control.executor import Executor, State
+from vipa_policy.control.timeline import BaseChunk
+from vipa_policy.errors import ChunkError, ContractMismatch, VipaError
+from vipa_policy.geometry import Array
+from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch, normalise
+from vipa_policy.nodes.arm_parameters import DECLARATIONS, gate_from, limits_from, settings_from
+from vipa_policy.nodes.conversions import (
+    chunk_from_message,
+    matrix_from_transform,
+    pose_from_matrix,
+    pose_stamped,
+    seconds_of,
+    stamp_from_seconds,
+)
+from vipa_policy.nodes.gripper_client import GripperClient
+from vipa_policy.nodes.managed import ManagedNode, run
+from vipa_policy.nodes.parameters import values_of
+
+INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# s after new words in which chunks for other words are refused: the policy may hear them later than the arm.
+WORDS_GRACE = 1.0
+
+
+class ArmNode(ManagedNode):
+    """Executes chunks: base frame at the image's stamp, timeline, limits, pose targets; holds on every loss."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("arm", DECLARATIONS, **options)
+        self._executor: Executor | None = None
+        self._entities: list[Any] = []
+        self._latch = InstructionLatch()
+        self._words_since = float("-inf")
+        self._pending: tuple[ActionChunk, float] | None = None
+        self._policy_state = PolicyStatus.WAITING
+        self._refusal = ""
+        self._refused = 0
+        self._tracking_error = 0.0
+        self._measured: Array | None = None
+        self._measured_stamp = float("-inf")
+        self._published_state: tuple[int, bool, str] | None = None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read parameters, connect to everything that is heard."""
+        self._values = values_of(self, self.declarations)
+        try:
+            self._limits, self._settings = limits_from(self._values), settings_from(self._values)
+            gate_from(self._values)
+        except ValueError as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            self.diagnostics.report(DiagnosticStatus.ERROR, f"not configured: {error}")
+            return TransitionCallbackReturn.FAILURE
+        self._base, self._tip = self._values["base_frame"], self._values["tip_frame"]
+        self._buffer = Buffer(node=self)
+        self._listener = TransformListener(self._buffer, self)
+        self._targets = self.create_publisher(PoseStamped, "target_pose", NEWEST_QOS)
+        self._states = self.create_publisher(ExecutionState, "arm/execution_state", NEWEST_QOS)
+        self._gripper = GripperClient(self)
+        self._subscriptions_made = [
+            self.create_subscription(String, "instruction", self._on_instruction, INSTRUCTION_QOS),
+            self.create_subscription(ActionChunk, "policy/chunk", self._on_chunk, NEWEST_QOS),
+            self.create_subscription(PolicyStatus, "policy/status", self._on_policy_status, LATCHED_QOS),
+        ]
+        self._services_made = [
+            self.create_service(Trigger, "arm/stop", self._on_stop),
+            self.create_service(Trigger, "arm/resume", self._on_resume),
+        ]
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin from the measured pose, as soon as TF tells it."""
+        self._executor = None
+        self._timers_made = [
+            self.create_timer(1.0 / self._values["rate"], self._tick),
+            self.create_timer(1.0 / self._values["state_rate"], self._look_around),
+        ]
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop streaming; the driver keeps its last target."""
+        for timer in self._timers_made:
+            self.destroy_timer(timer)
+        self._executor, self._pending = None, None
+        self.diagnostics.report(DiagnosticStatus.WARN, "inactive: nothing is streamed")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of everything made in on_configure."""
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        for service in self._services_made:
+            self.destroy_service(service)
+        self.destroy_publisher(self._targets)
+        self.destroy_publisher(self._states)
+        self._gripper.destroy()
+        self._listener.unregister()
+        return TransitionCallbackReturn.SUCCESS
+
+    def begin_finish(self, reason: str) -> None:
+        """Brake to a hold before the node ends."""
+        if self._executor is not None:
+            self._executor.stop(f"the arm node ends: {reason}", self.now)
+
+    def finished(self) -> bool:
+        """Whether nothing moves any more."""
+        return self._executor is None or self._executor.state in (State.IDLE, State.HOLDING)
+
+    def diagnostic_values(self) -> Mapping[str, str]:
+        """What is followed, what was refused."""
+        executor = self._executor
+        return {
+            "state": executor.state.name if executor else "",
+            "chunk": str(executor.chunk_id) if executor else "",
+            "chunks refused": str(self._refused),
+            "last refusal": self._refusal,
+            "tracking error (m)": f"{self._tracking_error:.4f}",
+        }
+
+    # What is heard
+
+    def _on_instruction(self, message: String) -> None:
+        change = self._latch.offer(message.data)
+        if change is Change.STOP:
+            self._stop("stopped by instruction; give another instruction or call arm/resume")
+        elif change is Change.NEW:
+            self._words_since = self.now
+            self._resume()
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._latch.offer(STOP_WORD)
+        self._stop("stopped by arm/stop; give another instruction or call arm/resume")
+        response.success, response.message = True, "the arm holds and stays so until resumed"
+        return response
+
+    def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._latch.resume()
+        response.success = self._executor is not None
+        response.message = "the arm follows chunks again" if response.success else "the arm node is not active"
+        self._resume()
+        return response
+
+    def _stop(self, reason: str) -> None:
+        self._pending = None
+        if self._executor is not None and self._executor.stop(reason, self.now):
+            self.get_logger().info(reason)
+            self._publish_state()
+
+    def _resume(self) -> None:
+        executor = self._executor
+        if executor is None or not executor.stopped:
+            return
+        self._measure()
+        executor.resume(self._measured if self._measured is not None else executor.base_from_tip, self.now)
+        self._publish_state()
+
+    def _on_policy_status(self, message: PolicyStatus) -> None:
+        self._policy_state = message.state
+        if message.state != PolicyStatus.RUNNING:
+            self._hold(f"policy: {message.reason or 'not running'}")
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        if self._executor is None:
+            return
+        self._pending = (message, self.now)
+        self._try_pending()
+
+    # Chunks
+
+    def _try_pending(self) -> None:
+        """Execute the newest chunk if its transform is there; wait a little for it, then refuse."""
+        if self._pending is None or self._executor is None:
+            return
+        message, arrived = self._pending
+        try:
+            base_from_camera = matrix_from_transform(
+                self._buffer.lookup_transform(
+                    self._base, message.header.frame_id, Time.from_msg(message.header.stamp)
+                ).transform
+            )
+        except TransformException as error:
+            if self.now - arrived > self._values["tf_wait"]:
+                self._pending = None
+                self._refuse(f"no transform from {message.header.frame_id} at the image's stamp: {error}", hold=True)
+            return
+        except VipaError as error:
+            self._pending = None
+            self._refuse(str(error), hold=True)
+            return
+        self._pending = None
+        self._execute(message, base_from_camera)
+
+    def _execute(self, message: ActionChunk, base_from_camera: Array) -> None:
+        assert self._executor is not None
+        try:
+            chunk, contract = chunk_from_message(message)
+            self._check_contract(contract)
+        except VipaError as error:
+            self._refuse(str(error), hold=True)
+            return
+        try:
+            self._check_words(chunk.instruction)
+            self._executor.accept_chunk(
+                BaseChunk(
+                    identifier=message.id,
+                    stamp=chunk.stamp,
+                    period=contract.control_period,
+                    base_from_tip=base_from_camera @ chunk.camera_from_tip,
+                    gripper=chunk.gripper,
+                ),
+                self.now,
+            )
+        except ChunkError as error:
+            # One chunk that is late or repeated is no reason to brake; if none follows, patience ends.
+            self._refuse(str(error), hold=False)
+
+    def _check_contract(self, contract: ActionContract) -> None:
+        """Raise ContractMismatch where this node cannot execute what a chunk means."""
+        expected = {"tip_frame": self._tip, "mode": "absolute", "position_unit": "m", "gripper": "width"}
+        wrong = [
+            f"{name}: {getattr(contract, name)!r} / {value!r}"
+            for name, value in expected.items()
+            if getattr(contract, name) != value
+        ]
+        if wrong:
+            raise ContractMismatch(
+                "the chunk and the arm node do not mean the same actions (the chunk / the arm node): "
+                + "; ".join(wrong)
+                + ". Run a checkpoint made for this arm, or set the arm node's parameters to it."
+            )
+
+    def _check_words(self, words: str) -> None:
+        heard = self._latch.instruction
+        if heard and normalise(words) != heard and self.now - self._words_since < WORDS_GRACE:
+            raise ChunkError(f"the chunk is for {words!r}, the arm was told {heard!r}")
+
+    def _refuse(self, reason: str, hold: bool) -> None:
+        self._refused += 1
+        self._refusal = reason
+        self.get_logger().warning(f"chunk refused: {reason}", throttle_duration_sec=1.0)
+        if hold:
+            self._hold(f"chunk refused: {reason}")
+
+    def _hold(self, reason: str) -> None:
+        if self._executor is not None and self._executor.hold(reason, self.now):
+            self.get_logger().warning(f"holding: {reason}")
+            self._publish_state()
+
+    # Timers
+
+    def _tick(self) -> None:
+        executor = self._executor
+        if executor is None:
+            return
+        if self._pending is not None:
+            self._try_pending()
+        now = self.now
+        setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
+        if setpoint is not None:
+            self._targets.publish(pose_stamped(setpoint.base_from_tip, self._base, stamp_from_seconds(setpoint.stamp)))
+            if setpoint.gripper is not None:
+                self._gripper.send(setpoint.gripper, now)
+        if self._published_state != (int(executor.state), executor.stopped, executor.hold_reason):
+            self._publish_state()
+
+    def _look_around(self) -> None:
+        """Compare with the measured pose, watch its age, tell the state."""
+        problem = self._measure()
+        if self._executor is None:
+            if self._measured is None or problem:
+                self.diagnostics.report(DiagnosticStatus.WARN, f"waiting for the tip's pose: {problem}")
+                return
+            self._executor = Executor(self._limits, self._settings, self._measured, self.now, gate_from(self._values))
+            if self._latch.stopped:
+                self._executor.stop("stopped by instruction; give another instruction or call arm/resume", self.now)
+        elif problem:
+            self._hold(problem)
+        elif self._measured is not None:
+            self._tracking_error = self._executor.measure(self._measured, self.now)
+        self._publish_state()
+
+    def _measure(self) -> str:
+        """Look the tip up; returns what is wrong with it, "" if nothing is."""
+        try:
+            found = self._buffer.lookup_transform(self._base, self._tip, Time())
+            self._measured = matrix_from_transform(found.transform)
+            self._measured_stamp = seconds_of(found.header.stamp)
+        except (TransformException, VipaError) as error:
+            return f"no transform from {self._tip} to {self._base}: {error}"
+        age = self.now - self._measured_stamp
+        if age > self._values["tf_timeout"]:
+            return f"TF of {self._tip} is {age:.2f} s old, more than {self._values['tf_timeout']} s: is the arm there?"
+        return ""
+
+    def _publish_state(self) -> None:
+        executor = self._executor
+        if executor is None:
+            return
+        self._published_state = (int(executor.state), executor.stopped, executor.hold_reason)
+        committed, gripper = executor.committed()
+        message = ExecutionState(
+            state=int(executor.state),
+            stopped=executor.stopped,
+            chunk_id=executor.chunk_id,
+            rows_consumed=executor.rows_consumed,
+            target=pose_from_matrix(executor.base_from_tip),
+            committed=[pose_from_matrix(pose) for pose in committed],
+            committed_gripper=[float(width) for width in gripper],
+            tracking_error=self._tracking_error,
+            hold_reason=executor.hold_reason,
+        )
+        message.header.frame_id = self._base
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._states.publish(message)
+        following = executor.state is State.FOLLOWING
+        self.diagnostics.report(
+            DiagnosticStatus.OK if following else DiagnosticStatus.WARN,
+            "following" if following else f"{executor.state.name.lower()}: {executor.hold_reason}",
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the arm node."""
+    sys.exit(run(ArmNode, arguments))

@@ -1,0 +1,200 @@
+"""Results of closed-loop trials: written line by line, read back to resume, summed up and drawn. No ROS.
+
+A results file holds one JSON object per line: first the settings of the run, then a trial each. A line cut short by a
+kill is dropped on reading. Guarded by tests/unit/test_evaluation.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from vipa_policy.errors import DatasetError
+from vipa_sim.statistics import wilson_interval
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run measures; two runs with equal settings may be continued one by the other.
+
+    Attributes:
+        task: "reach", "pick" or "place".
+        seed: of the run.
+        policy: which policy drives: a checkpoint's name, or "scripted".
+        camera: pose of the camera as given, "" for the default.
+    """
+
+    task: str
+    seed: int
+    policy: str
+    camera: str = ""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One judged trial.
+
+    Attributes:
+        index: of the layout within the run.
+        swapped: whether the instruction was swapped to another block of a layout that had been tried before.
+        layout_seed: of the layout.
+        instruction: the words published.
+        target: name of the object asked for.
+        succeeded: as judged from the simulator's state.
+        error: m, smallest distance of the tool centre to the grasp point that was held, or the last one.
+        elapsed: s of simulated time.
+        nearest: name of the block nearest to the tool centre at the end.
+        reason: why it failed, in words; "" on success.
+        path: (x, y) in m of the tool centre over the trial.
+        target_point: (x, y) in m of the grasp point at the start.
+    """
+
+    index: int
+    swapped: bool
+    layout_seed: int
+    instruction: str
+    target: str
+    succeeded: bool
+    error: float
+    elapsed: float
+    nearest: str
+    reason: str = ""
+    path: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    target_point: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def key(self) -> tuple[int, bool]:
+        """What a trial is identified by within a run."""
+        return self.index, self.swapped
+
+
+class ResultsFile:
+    """Appends results as they come; every line is on disk before the next trial begins."""
+
+    def __init__(self, path: Path, settings: Settings, resume: bool) -> None:
+        """Open ``path``; with ``resume`` keep what is in it, else start anew.
+
+        Raises DatasetError where the file to resume belongs to a run with other settings.
+        """
+        self.path = path
+        self.results: list[TrialResult] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if resume and path.exists():
+            found, self.results = read_results(path)
+            if found != settings:
+                raise DatasetError(
+                    f"{path} was measured with {found}, this run is {settings}; resume with the same settings, or "
+                    "leave --resume out to start anew"
+                )
+        # Rewritten rather than appended to, so that a line cut short does not stay in the middle.
+        partial = path.with_suffix(path.suffix + ".partial")
+        self._file: TextIO = partial.open("w", encoding="utf-8")
+        self._write({"settings": dataclasses.asdict(settings)})
+        for result in self.results:
+            self._write({"trial": dataclasses.asdict(result)})
+        partial.replace(path)
+
+    def append(self, result: TrialResult) -> None:
+        """Keep one more result."""
+        self.results.append(result)
+        self._write({"trial": dataclasses.asdict(result)})
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def read_results(path: Path) -> tuple[Settings, list[TrialResult]]:
+    """Return the settings and trials of a results file. Raises DatasetError where it is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        settings = Settings(**json.loads(lines[0])["settings"])
+    except (OSError, IndexError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DatasetError(f"expected results of an evaluation in {path}: {error}") from error
+    results = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            values = json.loads(line)["trial"]
+            values["path"] = tuple((float(x), float(y)) for x, y in values["path"])
+            values["target_point"] = tuple(values["target_point"])
+            results.append(TrialResult(**values))
+        except (KeyError, TypeError, ValueError) as error:
+            if number < len(lines):
+                raise DatasetError(f"line {number} of {path} is no trial: {error}") from error
+    return settings, results
+
+
+def summarise(settings: Settings, results: Sequence[TrialResult]) -> dict[str, Any]:
+    """Return the figures of a run as plain JSON types; rates of what was not tried are None."""
+    first = [result for result in results if not result.swapped]
+    swapped = [result for result in results if result.swapped]
+    successes = sum(result.succeeded for result in first)
+    swap_successes = sum(result.succeeded for result in swapped)
+    low, high = wilson_interval(successes, len(first))
+    swap_low, swap_high = wilson_interval(swap_successes, len(swapped))
+    return {
+        "task": settings.task,
+        "n": len(first),
+        "success": successes,
+        "rate": _rounded(successes / len(first) if first else None),
+        "ci95": [_rounded(low), _rounded(high)],
+        "swapped_n": len(swapped),
+        "swapped_rate": _rounded(swap_successes / len(swapped) if swapped else None),
+        "swapped_ci95": [_rounded(swap_low), _rounded(swap_high)],
+        "median_error_mm": _rounded(_median([1000.0 * result.error for result in first])),
+        "median_time_s": _rounded(_median([result.elapsed for result in first if result.succeeded])),
+        "policy": settings.policy,
+        "seed": settings.seed,
+    }
+
+
+def _median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def plot(settings: Settings, results: Sequence[TrialResult], path: Path) -> None:
+    """Draw the tool's paths seen from above and the spread of the errors into a PNG at ``path``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 5.0), layout="constrained")
+    above, spread = figure.subplots(1, 2)
+    for succeeded, colour, label in ((True, "tab:green", "succeeded"), (False, "tab:red", "failed")):
+        chosen = [result for result in results if result.succeeded is succeeded]
+        for number, result in enumerate(chosen):
+            line = np.array(result.path).reshape(-1, 2)
+            above.plot(line[:, 1], line[:, 0], color=colour, alpha=0.35, linewidth=1.0)
+            above.plot(
+                *result.target_point[::-1], "s", color=colour, markersize=4, label=label if number == 0 else None
+            )
+    above.set(title="tool centre from above, squares: targets", xlabel="y in m", ylabel="x in m", aspect="equal")
+    above.invert_xaxis()
+    for swapped, label in ((False, "first instruction"), (True, "after a swap")):
+        errors = np.sort([1000.0 * result.error for result in results if result.swapped is swapped])
+        if len(errors):
+            spread.step(errors, np.arange(1, len(errors) + 1) / len(errors), where="post", label=label)
+    spread.axvline(20.0, color="grey", linestyle=":", label="20 mm")
+    spread.set(title=f"{settings.task}: error at the end", xlabel="mm", ylabel="share of trials", ylim=(0.0, 1.02))
+    spread.set_xscale("symlog", linthresh=10.0)
+    for axes in (above, spread):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best", fontsize="small")
+        axes.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)

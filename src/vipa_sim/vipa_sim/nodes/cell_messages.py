@@ -1,0 +1,160 @@
+"""Messages of the cell, reused from tick to tick: filling one in place costs a fraction of building it anew.
+
+The single place where the cell's numbers become messages. Guarded by tests/graph/test_cell_node.py.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+from vipa_msgs.msg import CellObject as ObjectMessage
+from vipa_msgs.msg import CellState
+from vipa_policy.geometry import Array
+from vipa_policy.nodes.conversions import (
+    array_from_point,
+    matrix_from_pose,
+    point_from_array,
+    pose_from_matrix,
+    seconds_of,
+    transform_stamped,
+)
+from vipa_sim.scene import CellObject, CellSnapshot
+
+
+def static_transforms(transforms: Iterable[tuple[str, str, Array]], stamp: Time) -> TFMessage:
+    """Return (parent, child, parent_from_child) triples as one message."""
+    return TFMessage(
+        transforms=[transform_stamped(matrix, parent, child, stamp) for parent, child, matrix in transforms]
+    )
+
+
+class TransformsMessage:
+    """The moving transforms of a fixed set of frames, as one reused TFMessage."""
+
+    def __init__(self, edges: Sequence[tuple[str, str]]) -> None:
+        """Hold transforms for (parent, child) pairs, in this order."""
+        self.message = TFMessage()
+        for parent, child in edges:
+            self.message.transforms.append(TransformStamped(header=Header(frame_id=parent), child_frame_id=child))
+
+    def fill(self, positions: Array, quaternions: Array, stamp: Time) -> TFMessage:
+        """Return the message with parent_from_child positions (edges, 3) and quaternions (edges, 4) at a stamp."""
+        rows = zip(self.message.transforms, positions.tolist(), quaternions.tolist(), strict=True)
+        for transform, position, quaternion in rows:
+            transform.header.stamp = stamp
+            _fill_transform(transform, position, quaternion)
+        return self.message
+
+
+def _fill_transform(transform: TransformStamped, position: Sequence[float], quaternion: Sequence[float]) -> None:
+    translation: Vector3 = transform.transform.translation
+    rotation: Quaternion = transform.transform.rotation
+    translation.x, translation.y, translation.z = position
+    rotation.x, rotation.y, rotation.z, rotation.w = quaternion
+
+
+class JointStateMessage:
+    """The joint states, as one reused message."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Hold the joints of these names, in this order."""
+        self.message = JointState(name=list(names))
+
+    def fill(self, positions: Array, velocities: Array, stamp: Time) -> JointState:
+        """Return the message with positions and velocities (joints,) in rad or m, and per s."""
+        self.message.header.stamp = stamp
+        self.message.position = array.array("d", np.ascontiguousarray(positions, dtype=float).tobytes())
+        self.message.velocity = array.array("d", np.ascontiguousarray(velocities, dtype=float).tobytes())
+        return self.message
+
+
+class ImageMessage:
+    """Images of one size and encoding, as one reused message."""
+
+    def __init__(self, frame: str, encoding: str, width: int, height: int, bytes_per_pixel: int) -> None:
+        """Hold images of ``frame`` (an optical frame), ``width`` x ``height`` pixels."""
+        self.message = Image(
+            header=Header(frame_id=frame),
+            encoding=encoding,
+            width=width,
+            height=height,
+            step=width * bytes_per_pixel,
+            is_bigendian=0,
+        )
+        self._size = width * height * bytes_per_pixel
+
+    def fill(self, pixels: NDArray[Any], stamp: Time) -> Image:
+        """Return the message with these pixels. Raises ValueError where they are not of its size."""
+        if pixels.nbytes != self._size:
+            raise ValueError(f"expected an image of {self._size} bytes, got {pixels.nbytes} from {pixels.shape}")
+        self.message.header.stamp = stamp
+        # An array of bytes is handed over as a block; any other sequence would be converted value by value.
+        self.message.data = array.array("B", np.ascontiguousarray(pixels).tobytes())
+        return self.message
+
+
+def camera_info(frame: str, width: int, height: int, intrinsics: Array) -> CameraInfo:
+    """Return the calibration of an undistorted pinhole camera with this 3 x 3 matrix."""
+    matrix = np.asarray(intrinsics, dtype=float)
+    projection = np.hstack([matrix, np.zeros((3, 1))])
+    return CameraInfo(
+        header=Header(frame_id=frame),
+        width=width,
+        height=height,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=matrix.flatten().tolist(),
+        r=np.eye(3).flatten().tolist(),
+        p=projection.flatten().tolist(),
+    )
+
+
+def cell_state(snapshot: CellSnapshot, seed: int, stamp: Time) -> CellState:
+    """Return the truth of one instant as a message."""
+    return CellState(
+        header=Header(stamp=stamp, frame_id="world"),
+        seed=seed,
+        objects=[
+            ObjectMessage(
+                name=item.name,
+                kind=item.kind,
+                colour=item.colour,
+                pose=pose_from_matrix(item.world_from_object),
+                grasp_point=point_from_array(item.grasp_point),
+                size=float(item.size),
+            )
+            for item in snapshot.objects
+        ],
+        tip=pose_from_matrix(snapshot.base_from_tip),
+        gripper_width=float(snapshot.gripper_width),
+    )
+
+
+def snapshot_of(message: CellState) -> CellSnapshot:
+    """Return the truth of one instant from its message; the inverse of ``cell_state``."""
+    return CellSnapshot(
+        time=seconds_of(message.header.stamp),
+        base_from_tip=matrix_from_pose(message.tip),
+        gripper_width=message.gripper_width,
+        objects=tuple(
+            CellObject(
+                name=item.name,
+                kind=item.kind,
+                colour=item.colour,
+                world_from_object=matrix_from_pose(item.pose),
+                grasp_point=array_from_point(item.grasp_point),
+                size=item.size,
+            )
+            for item in message.objects
+        ),
+    )

@@ -1,0 +1,131 @@
+"""A graph started by ``ros2 launch`` in a process group and domain of its own, and stopped whole.
+
+Used by the evaluation, the demo and the tests. Guarded by tests/graph/test_launched_graph.py.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+# Domains above would use ports from the range that Linux hands out for outgoing connections.
+LAST_DOMAIN = 101
+# A launch that was asked to stop gives its nodes 5 s for SIGINT and 5 s for SIGTERM before it kills them.
+STOPPING = 20.0
+
+
+class GraphError(RuntimeError):
+    """The graph did not start, ended early, or did not answer; the text says what to look at."""
+
+
+def free_domain() -> int:
+    """Return a ROS domain that no participant of this machine uses now."""
+    candidates = list(range(50, LAST_DOMAIN + 1))
+    random.shuffle(candidates)
+    for domain in candidates:
+        if _is_free(domain):
+            return domain
+    raise GraphError("no free ROS domain between 50 and 101 on this machine; stop some ROS graphs")
+
+
+def _is_free(domain: int) -> bool:
+    """Whether the port on which a domain's first participant listens (DDSI-RTPS 9.6.1.1) is unused."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", 7410 + 250 * domain))
+        except OSError:
+            return False
+    return True
+
+
+def use_domain(domain: int) -> None:
+    """Put this process and its children on a domain and on the loopback; must run before ``rclpy.init``."""
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+class LaunchedGraph:
+    """``ros2 launch PACKAGE FILE ARGUMENTS`` as a context manager; its output goes to a file."""
+
+    def __init__(self, package: str, file: str, arguments: Sequence[str], log: Path) -> None:
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._command = ["ros2", "launch", package, file, *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> LaunchedGraph:
+        """Start it. Raises GraphError where there is no ``ros2`` command."""
+        with self.log.open("wb") as output:
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise GraphError(
+                    "expected the ros2 command on the PATH; run: source ros2_ws/install/setup.bash"
+                ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    def check(self) -> None:
+        """Raise GraphError, with the end of the log, where the launch has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            raise GraphError(
+                f"'{' '.join(self._command)}' ended with status {self._process.returncode}; the end of {self.log}:\n"
+                + self.tail()
+            )
+
+    def tail(self, lines: int = 15) -> str:
+        """Return the last lines of the log."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> int | None:
+        """Ask it to end as Ctrl-C would, insist where it does not, and return its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if process.poll() is None:
+                    process.send_signal(number)
+                try:
+                    process.wait(STOPPING)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        finally:
+            # Whatever is left of the group by now has had its chance; nothing of it may outlive this process.
+            self._end_group(process.pid)
+            process.wait()
+        return process.returncode
+
+    def _end_group(self, group: int) -> None:
+        deadline = time.monotonic() + STOPPING / 4
+        while _group_lives(group) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if _group_lives(group):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

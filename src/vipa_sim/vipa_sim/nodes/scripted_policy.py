@@ -1,0 +1,195 @@
+"""A policy without weights: answers pictures with the scripted expert's plan, made from the simulator's truth.
+
+It takes the place of the policy node, with the same topics and the same contract, so that the whole graph runs, is
+tested and records demonstrations before anything is trained. It knows the cell's truth and so works in the simulated
+cell only. Guarded by tests/graph/test_scripted_graph.py.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import rclpy
+from geometry_msgs.msg import PointStamped
+from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+from tf2_ros import Buffer, TransformException
+
+from vipa_msgs.msg import ActionChunk, CellState, ChunkTimings, PolicyStatus
+from vipa_policy.geometry import Array, apply
+from vipa_policy.instruction import Change, InstructionLatch
+from vipa_policy.nodes.conversions import chunk_to_message, matrix_from_transform, nanoseconds_of
+from vipa_policy.nodes.lifetime import Lifetime
+from vipa_policy.observation import Chunk
+from vipa_policy.presets import franka_contract
+from vipa_sim import experts
+from vipa_sim.nodes.cell_messages import snapshot_of
+from vipa_sim.scene import CellSnapshot
+
+CAMERA_INFO = "camera/camera/color/camera_info"
+SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+CHUNK_QOS = QoSProfile(depth=1)
+LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+STATIC_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# Truths and pictures that wait for their other half of the same stamp.
+WAITING = 5
+WORLD = "world"
+# How soon a signal is noticed while no message comes.
+SERVING = 0.2
+
+
+class ScriptedPolicy(Node):
+    """Publishes an expert's plan as an action chunk for every picture, while there are words in force."""
+
+    def __init__(self) -> None:
+        super().__init__("policy")
+        self._contract = franka_contract()
+        self._latch = InstructionLatch()
+        self._words: experts.Words | None = None
+        self._status = PolicyStatus()
+        self._chunk_id = 0
+        self._truths: dict[int, CellState] = {}
+        self._pictures: dict[int, CameraInfo] = {}
+        self._buffer = Buffer()
+        self._chunks = self.create_publisher(ActionChunk, "policy/chunk", CHUNK_QOS)
+        self._pointed = self.create_publisher(PointStamped, "policy/pointed", CHUNK_QOS)
+        self._statuses = self.create_publisher(PolicyStatus, "policy/status", LATCHED_QOS)
+        self._inputs = [
+            # The scene camera stands still in the world, so the moving transforms, 250 a second, are not needed.
+            self.create_subscription(TFMessage, "/tf_static", self._take_static, STATIC_QOS),
+            self.create_subscription(CellState, "cell/state", self._take_truth, SENSOR_QOS),
+            self.create_subscription(CameraInfo, CAMERA_INFO, self._take_picture, SENSOR_QOS),
+            self.create_subscription(String, "instruction", self._take_instruction, QoSProfile(depth=10)),
+        ]
+        self._resume_service = self.create_service(Trigger, "policy/resume", self._resume)
+        self._tell(PolicyStatus.WAITING, "no instruction yet")
+
+    def _take_static(self, message: TFMessage) -> None:
+        for transform in message.transforms:
+            self._buffer.set_transform_static(transform, "tf_static")
+
+    def _take_instruction(self, message: String) -> None:
+        change = self._latch.offer(message.data)
+        if change is Change.NEW:
+            self._understand()
+        elif change is Change.STOP:
+            self._tell(PolicyStatus.STOPPED, "told to stop")
+
+    def _resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._latch.resume()
+        if self._latch.instruction:
+            self._understand()
+        response.success = True
+        response.message = f"in force: '{self._latch.instruction}'"
+        return response
+
+    def _understand(self) -> None:
+        try:
+            self._words = experts.parse_instruction(self._latch.instruction)
+        except ValueError as error:
+            self._words = None
+            self._tell(PolicyStatus.REFUSED, str(error))
+
+    def _take_truth(self, message: CellState) -> None:
+        self._pair(nanoseconds_of(message.header.stamp), truth=message)
+
+    def _take_picture(self, message: CameraInfo) -> None:
+        self._pair(nanoseconds_of(message.header.stamp), picture=message)
+
+    def _pair(self, stamp: int, truth: CellState | None = None, picture: CameraInfo | None = None) -> None:
+        """Keep one half of an observation; with both halves of a stamp, answer it."""
+        truth = truth or self._truths.get(stamp)
+        picture = picture or self._pictures.get(stamp)
+        if truth is not None and picture is not None:
+            self._answer(truth, picture)
+            self._truths, self._pictures = {}, {}
+        elif truth is not None:
+            self._truths = {**dict(list(self._truths.items())[-WAITING:]), stamp: truth}
+        elif picture is not None:
+            self._pictures = {**dict(list(self._pictures.items())[-WAITING:]), stamp: picture}
+
+    def _answer(self, truth: CellState, picture: CameraInfo) -> None:
+        if not self._latch.active or self._words is None:
+            return
+        began = time.monotonic()
+        header = Header(stamp=picture.header.stamp, frame_id=picture.header.frame_id)
+        try:
+            lookup = self._buffer.lookup_transform(header.frame_id, WORLD, Time.from_msg(header.stamp))
+            chunk = self._predict(snapshot_of(truth), matrix_from_transform(lookup.transform), self._words)
+        except TransformException as error:
+            self._tell(PolicyStatus.NO_OBSERVATION, f"no transform of the camera: {error}")
+            return
+        except KeyError as error:
+            self._tell(PolicyStatus.REFUSED, str(error.args[0]))
+            return
+        self._chunk_id += 1
+        now = self.get_clock().now().to_msg()
+        timings = ChunkTimings(captured=header.stamp, synchronised=now, inferred=now, published=now)
+        timings.inference = time.monotonic() - began
+        message = chunk_to_message(chunk, self._contract, self._chunk_id, header, timings)
+        self._chunks.publish(message)
+        self._pointed.publish(PointStamped(header=header, point=message.pointed))
+        self._tell(PolicyStatus.RUNNING, "")
+
+    def _predict(self, snapshot: CellSnapshot, camera_from_world: Array, words: experts.Words) -> Chunk:
+        """Return the expert's next rows in the camera's frame. Raises KeyError where the cell lacks what was named."""
+        target = f"{words.colour}_block"
+        destination = f"{words.bowl}_bowl" if words.bowl else None
+        rows = experts.plan(
+            words.task, snapshot, target, destination, self._contract.control_period, self._contract.horizon
+        )
+        return Chunk(
+            stamp=snapshot.time,
+            camera_from_tip=camera_from_world @ rows.base_from_tip,
+            gripper=rows.gripper,
+            pointed=apply(camera_from_world, snapshot.find(target).grasp_point),
+            pointed_confidence=1.0,
+            instruction=self._latch.instruction,
+        )
+
+    def _tell(self, state: int, reason: str) -> None:
+        """Publish the status where it says something new."""
+        instruction = self._latch.instruction
+        if (state, reason, instruction) == (self._status.state, self._status.reason, self._status.instruction):
+            return
+        self._status = PolicyStatus(
+            header=Header(stamp=self.get_clock().now().to_msg()),
+            state=state,
+            instruction=instruction,
+            chunk_id=self._chunk_id,
+            reason=reason,
+            checkpoint="scripted",
+            device="cpu",
+        )
+        self._statuses.publish(self._status)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the scripted policy until it is asked to end; returns the exit status."""
+    lifetime = Lifetime()
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    node = ScriptedPolicy()
+    executor = EventsExecutor()
+    executor.add_node(node)
+    try:
+        while not lifetime.ended:
+            executor.spin_once(timeout_sec=SERVING)
+        node.get_logger().info(f"stopping: {lifetime.reason}")
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
