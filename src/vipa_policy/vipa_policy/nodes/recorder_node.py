@@ -31,7 +31,8 @@ CHECK_PERIOD = 0.5  # s of wall time between two looks at the disk
 
 DECLARATIONS: tuple[Declaration, ...] = (
     ("directory", "data/episodes", "folder in which episode folders are made", FREE),
-    ("cameras", ["scene:camera/camera"], "VIEW:NAMESPACE of each camera; VIEW is the contract's name for it", FREE),
+    ("camera_names", ["scene"], "views to record, by the contract's names for them", FREE),
+    ("camera_topics", ["camera/camera"], "topic prefixes, one for each of camera_names", FREE),
     ("base_frame", "fr3_link0", "TF frame the arm stands in", FREE),
     ("tip_frame", "fr3_hand_tcp", "TF frame that is demonstrated", FREE),
     ("contract", "", "JSON file of the action contract to keep with episodes; empty: from policy/chunk", FREE),
@@ -63,7 +64,7 @@ class RecorderNode(ManagedNode):
         """Read the parameters; fails where they, or a message package, are not as expected."""
         values = values_of(self, self.declarations)
         try:
-            cameras = recorder_topics.parse_cameras(list(values["cameras"] or []))
+            cameras = recorder_topics.camera_namespaces(values["camera_names"] or (), values["camera_topics"] or ())
             self._topics = [
                 *(topic for view, space in cameras.items() for topic in recorder_topics.camera_topics(view, space)),
                 *recorder_topics.COMMON,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -69,20 +69,14 @@ def camera_topics(view: str, namespace: str) -> tuple[RecordedTopic, ...]:
     )
 
 
-def parse_cameras(entries: list[str]) -> dict[str, str]:
-    """Return view name -> namespace of entries "scene:camera/camera". Raises VipaError on others and repeats."""
-    cameras: dict[str, str] = {}
-    for entry in entries:
-        view, colon, namespace = entry.partition(":")
-        if not (colon and view and namespace) or view in cameras:
-            raise VipaError(
-                f"expected the parameter cameras to list VIEW:NAMESPACE, each view once, for example "
-                f"'scene:camera/camera'; got {entry!r}"
-            )
-        cameras[view] = namespace.rstrip("/")
-    if not cameras:
-        raise VipaError("expected at least one camera in the parameter cameras, for example 'scene:camera/camera'")
-    return cameras
+def camera_namespaces(names: Sequence[str], topics: Sequence[str]) -> dict[str, str]:
+    """Return view name -> topic prefix. Raises VipaError unless there is one prefix for each of different names."""
+    if not names or len(names) != len(topics) or len(set(names)) != len(names) or not all((*names, *topics)):
+        raise VipaError(
+            f"expected different camera_names and one topic prefix for each in camera_topics, got {list(names)} and "
+            f"{list(topics)}"
+        )
+    return {name: prefix.rstrip("/") for name, prefix in zip(names, topics, strict=True)}
 
 
 def resolved_cameras(node: Node, cameras: Mapping[str, str]) -> dict[str, CameraTopics]:
