@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from vipa_policy.contract import ActionContract, CameraSpec
 from vipa_policy.errors import DatasetError
 from vipa_training.labels import chunk_from_trajectory, due_stamps
 
+Place: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND + 7
 
@@ -33,7 +36,7 @@ vectors = st.tuples(*[st.floats(-0.5, 0.5)] * 3)
 places = st.tuples(vectors, vectors)
 
 
-def pose(place: tuple[tuple[float, ...], tuple[float, ...]]) -> np.ndarray:
+def pose(place: Place) -> np.ndarray:
     matrix = np.eye(4)
     matrix[:3, 3] = place[0]
     matrix[:3, :3] = Rotation.from_rotvec(place[1]).as_matrix()
@@ -49,7 +52,9 @@ def pose(place: tuple[tuple[float, ...], tuple[float, ...]]) -> np.ndarray:
     offset=st.integers(0, SECOND),
     period=st.floats(0.01, 0.2),
 )
-def test_constant_motion_is_labelled_exactly(start, motion, camera, rate, offset, period) -> None:
+def test_constant_motion_is_labelled_exactly(
+    start: Place, motion: Place, camera: Place, rate: int, offset: int, period: float
+) -> None:
     def at(seconds: np.ndarray) -> np.ndarray:
         matrices = np.tile(pose(start), (len(seconds), 1, 1))
         matrices[:, :3, 3] += np.outer(seconds, motion[0])
@@ -72,7 +77,7 @@ def test_constant_motion_is_labelled_exactly(start, motion, camera, rate, offset
 
 @settings(max_examples=30, deadline=None)
 @given(first=places, second=places, tip=places)
-def test_only_the_camera_at_the_image_matters(first, second, tip) -> None:
+def test_only_the_camera_at_the_image_matters(first: Place, second: Place, tip: Place) -> None:
     """The same motion seen by two cameras is the same motion in the base frame, wherever they go later."""
     stamps = START + np.arange(50) * (SECOND // 50)
     poses = np.stack([pose(tip) @ geometry.transform([0.001 * row, 0, 0], [0, 0, 0, 1]) for row in range(50)])

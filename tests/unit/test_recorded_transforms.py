@@ -113,7 +113,9 @@ def test_unknown_disconnected_and_circular_frames_are_refused() -> None:
 @given(
     st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-3, 3)] * 3), st.floats(0, 1), st.sampled_from([1, -1])
 )
-def test_slerp_is_the_shorter_arc(first, second, fraction, sign) -> None:
+def test_slerp_is_the_shorter_arc(
+    first: tuple[float, ...], second: tuple[float, ...], fraction: float, sign: int
+) -> None:
     ends = Rotation.from_rotvec([first, second])
     if (ends[0].inv() * ends[1]).magnitude() > np.pi - 1e-3:
         return  # opposite rotations have no shorter arc

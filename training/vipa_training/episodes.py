@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ class Demonstration:
         except BaseException:
             self.close()
             raise
+
+    @cached_property
+    def _measured_widths(self) -> tuple[NDArray[np.int64], Array]:
+        return _series(self._widths)
 
     def _agree_on_contract(self, contract: ActionContract | None) -> ActionContract:
         recorded = self.info.contract
@@ -318,7 +323,7 @@ class Demonstration:
         return np.asarray(matrices[0])
 
     def _width_at(self, stamp: int) -> float:
-        own, values = _series(self._widths)
+        own, values = self._measured_widths
         if not len(own) or not own[0] <= stamp <= own[-1]:
             raise _Unusable("no joint state of both fingers at the image's stamp")
         rows, fractions = bracket(own, np.array([stamp], dtype=np.int64))

@@ -29,11 +29,24 @@ class _Edge:
     stamps: list[int] = field(default_factory=list)
     translations: list[Sequence[float]] = field(default_factory=list)
     quaternions: list[Sequence[float]] = field(default_factory=list)
+    _sorted: tuple[Stamps, Array, Array] | None = None
+
+    def add(self, stamp: int, translation: Sequence[float], quaternion: Sequence[float]) -> None:
+        self.stamps.append(stamp)
+        self.translations.append(translation)
+        self.quaternions.append(quaternion)
+        self._sorted = None
+
+    def in_order(self) -> tuple[Stamps, Array, Array]:
+        """Return stamps, translations and quaternions sorted; of samples with one stamp the first, as tf2 does."""
+        if self._sorted is None:
+            own, first = np.unique(np.asarray(self.stamps, dtype=np.int64), return_index=True)
+            positions = np.asarray(self.translations, dtype=float)[first]
+            self._sorted = own, positions, np.asarray(self.quaternions, dtype=float)[first]
+        return self._sorted
 
     def at(self, stamps: Stamps) -> tuple[Array, NDArray[np.bool_]]:
-        own, first = np.unique(np.asarray(self.stamps, dtype=np.int64), return_index=True)
-        translations = np.asarray(self.translations, dtype=float)[first]
-        quaternions = np.asarray(self.quaternions, dtype=float)[first]
+        own, translations, quaternions = self.in_order()
         matrices = np.tile(np.eye(4), (len(stamps), 1, 1))
         if self.static:
             row = np.maximum(np.searchsorted(own, stamps, side="right") - 1, 0)
@@ -60,9 +73,7 @@ class TransformTable:
         self, parent: str, child: str, stamp_ns: int, translation: Sequence[float], quaternion: Sequence[float]
     ) -> None:
         """Add a sample of a moving transform: stamp in ns, translation in m, quaternion x, y, z, w."""
-        self._edge(parent, child, static=False).stamps.append(stamp_ns)
-        self._edges[child].translations.append(translation)
-        self._edges[child].quaternions.append(quaternion)
+        self._edge(parent, child, static=False).add(stamp_ns, translation, quaternion)
 
     def add_static(
         self, parent: str, child: str, arrival_ns: int, translation: Sequence[float], quaternion: Sequence[float]
@@ -71,9 +82,7 @@ class TransformTable:
         edge = self._edge(parent, child, static=True)
         if edge.stamps and arrival_ns <= edge.stamps[-1]:
             arrival_ns = edge.stamps[-1] + 1
-        edge.stamps.append(arrival_ns)
-        edge.translations.append(translation)
-        edge.quaternions.append(quaternion)
+        edge.add(arrival_ns, translation, quaternion)
 
     def _edge(self, parent: str, child: str, *, static: bool) -> _Edge:
         edge = self._edges.get(child)
