@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import BASE_FROM_CAMERA, CONTRACT, START, FakePolicy
-from node_rig import Rig, rig
+from graph.fakes import BASE_FROM_CAMERA, CONTRACT, START, FakePolicy
+from graph.node_rig import Rig, rig
 
 from vipa_msgs.msg import PolicyStatus
 from vipa_policy.contract import ActionContract, CameraSpec
@@ -81,7 +81,7 @@ def test_from_the_start_a_broken_input_means_no_inference_and_a_reason(broken: s
         world.run(30)
         assert world.run(100, until=lambda: words in made.status()[1]), made.status()
         assert made.status()[0] == PolicyStatus.NO_OBSERVATION
-        assert words in world.health["policy"]
+        assert world.wait(lambda: words in world.health["policy"]), world.health
         assert world.chunks == []
         world.broken = set()
         assert world.run(200, until=lambda: len(world.chunks) > 0), made.status()

@@ -40,6 +40,8 @@ WATCHING = 0.01  # s of wall time between two looks at what is missing
 HEARTBEAT = 1.0  # s of wall time between two statuses that say the same
 REMEMBERED = 50  # chunks that median and rate are taken over
 
+_NO_DIGITS = str.maketrans("", "", "0123456789")
+
 NAMES = {
     getattr(PolicyStatus, name): name
     for name in ("WAITING", "RUNNING", "STOPPED", "REFUSED", "NO_OBSERVATION", "FAILED")
@@ -329,9 +331,9 @@ class PolicyNode(ManagedNode):
     # What is told
 
     def _set_state(self, state: int, reason: str) -> None:
-        """Set state and reason; published at once where the state is new, else with the next heartbeat."""
+        """Set state and reason; published at once where they are new but for their figures, else with the heartbeat."""
         with self._lock:
-            changed = state != self._state or (state != PolicyStatus.NO_OBSERVATION and reason != self._reason)
+            changed = (state, without_figures(reason)) != (self._state, without_figures(self._reason))
             self._state, self._reason = state, reason
             if changed:
                 self._publish_status()
@@ -367,6 +369,11 @@ class PolicyNode(ManagedNode):
             self._epoch += 1
         if worker is not None and not worker.end():
             self.get_logger().warning("the prediction in progress did not end; its result will be dropped")
+
+
+def without_figures(text: str) -> str:
+    """Return a text without its digits: a time that grows makes no new reason."""
+    return text.translate(_NO_DIGITS)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,26 @@
+"""Mistakes in the arguments of franka.launch.py: a message that says what to do, exit status 1, nothing started."""
+
+from __future__ import annotations
+
+import pytest
+from support.processes import ProcessStarter
+
+pytestmark = pytest.mark.graph
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("camra_pose:=1", "unknown launch argument"),
+        ("robot_ip:=10.0.0.1", "leave robot_ip out to run the simulated cell"),
+        ("camera_pose:=1 2", "expected camera_pose as six numbers"),
+        ("image_width:=wide", "expected a number for image_width"),
+        ("policy:=other", "is not valid"),
+        ("params_file:=/nowhere.yaml", "expected a parameter file"),
+    ],
+)
+def test_a_mistaken_argument_is_refused(launch_process: ProcessStarter, argument: str, words: str) -> None:
+    process = launch_process("ros2", "launch", "vipa_bringup", "franka.launch.py", argument)
+    assert process.wait_for_exit(60.0) == 1
+    assert words in process.output
+    assert "process started" not in process.output
