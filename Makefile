@@ -18,7 +18,7 @@ IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
+	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing and build ros2_ws (minutes the first time, then seconds)
 	@$(SETUP)

@@ -17,7 +17,7 @@ setup(
     install_requires=[
         "franky-sim>=1.0.4",
         "matplotlib>=3.8",
-        "mujoco>=3.2,<4",
+        "mujoco>=3.17,<4",
         "numpy>=1.26",
         "opencv-python>=4.9,<5",
         "scipy>=1.11",

@@ -172,7 +172,9 @@ def test_executables_are_found_on_the_path() -> None:
     assert Path(text_of(FindExecutable(name="sh"))).name == "sh"
 
 
-@pytest.mark.parametrize(("value", "holds"), [("true", True), (" TRUE ", True), ("1", True), ("False", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("value", "holds"), [("true", True), (" TRUE ", True), ("1", True), ("False", False), ("0", False)]
+)
 def test_conditions(value: str, holds: bool) -> None:
     notes: list[Any] = []
     for condition, word in ((IfCondition, "if"), (UnlessCondition, "unless")):
@@ -263,9 +265,7 @@ def test_an_error_in_a_launch_file_stops_what_runs_and_fails(capsys: pytest.Capt
 
     codes: list[int | None] = []
     process = python("import time; time.sleep(60)", on_exit=lambda event, context: codes.append(event.returncode))
-    started = RegisterEventHandler(
-        OnProcessStart(target_action=process, on_start=[OpaqueFunction(function=fail)])
-    )
+    started = RegisterEventHandler(OnProcessStart(target_action=process, on_start=[OpaqueFunction(function=fail)]))
     assert run([started, process]) == 1
     assert "the camera is upside down" in capsys.readouterr().out
     assert codes == [-2]
@@ -313,7 +313,11 @@ def test_a_terminal_is_emulated_on_demand(capsys: pytest.CaptureFixture[str]) ->
 def test_environment_folder_and_prefix_reach_the_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = "import os; print(os.environ['A'], os.environ['B'], os.getcwd())"
     process = python(
-        code, additional_env={"B": ["b", LaunchConfiguration("x")]}, cwd=str(tmp_path), output="screen", prefix="env C=1"
+        code,
+        additional_env={"B": ["b", LaunchConfiguration("x")]},
+        cwd=str(tmp_path),
+        output="screen",
+        prefix="env C=1",
     )
     settings = [SetEnvironmentVariable("A", "a"), SetLaunchConfiguration("x", "y")]
     assert run([GroupAction([*settings, process])]) == 0

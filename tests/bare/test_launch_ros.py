@@ -16,7 +16,7 @@ from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode, Node, PushROSNamespace, SetParameter
 from launch_ros.parameter_descriptions import Parameter, ParameterFile, ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackagePrefix, FindPackageShare
-from launch_ros.utilities import evaluate_parameter_dict, make_namespace_absolute, prefix_namespace
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 from support.bare_ros2 import make_package
 
 # Writes its arguments and the parameter files among them, in order, to a file.
@@ -45,12 +45,6 @@ def run(*entities: Any) -> int:
 def arguments_and_files(spied: Path) -> tuple[list[str], list[Any]]:
     arguments, files = json.loads(spied.read_text())
     return arguments, [yaml.safe_load(text) for text in files]
-
-
-def evaluated(parameters: dict[Any, Any], **configurations: str) -> dict[str, Any]:
-    context = LaunchContext()
-    context.launch_configurations.update(configurations)
-    return evaluate_parameter_dict(context, parameters)
 
 
 def test_a_node_gets_name_namespace_parameters_and_remappings(spied: Path, tmp_path: Path) -> None:
@@ -91,10 +85,15 @@ def test_scoped_namespaces_and_parameters(spied: Path) -> None:
     def node(name: str) -> Node:
         return Node(package="spies", executable="spy", name=name, namespace="inner")
 
-    assert run(
-        GroupAction([PushROSNamespace("outer"), SetParameter("use_sim_time", True), SetParameter("s", "1"), node("a")]),
-        node("b"),
-    ) == 0
+    assert (
+        run(
+            GroupAction(
+                [PushROSNamespace("outer"), SetParameter("use_sim_time", True), SetParameter("s", "1"), node("a")]
+            ),
+            node("b"),
+        )
+        == 0
+    )
     inside, outside = sorted(json.loads(line)[0] for line in spied.read_text().splitlines())
     assert inside[1:] == ["-r", "__node:=a", "-r", "__ns:=/outer/inner", "-p", "use_sim_time:=true", "-p", "s:='1'"]
     assert outside[1:] == ["-r", "__node:=b", "-r", "__ns:=/inner"]
@@ -165,14 +164,20 @@ def test_a_parameter_file_that_is_missing_is_warned_about(
         (ParameterValue(LaunchConfiguration("list"), value_type=list[float]), [1.0, 2.0]),
     ],
 )
-def test_values_of_parameters(value: Any, expected: Any) -> None:
-    found = evaluated({"p": value}, one="1", yes="true", list="[1.0, 2.0]", empty="")["p"]
+def test_values_of_parameters(spied: Path, value: Any, expected: Any) -> None:
+    configurations = {"one": "1", "yes": "true", "list": "[1.0, 2.0]", "empty": ""}
+    node = Node(package="spies", executable="spy", parameters=[{"p": value}])
+    assert run(*(SetLaunchConfiguration(*pair) for pair in configurations.items()), node) == 0
+    found = arguments_and_files(spied)[1][0]["/**"]["ros__parameters"]["p"]
     assert found == expected
     assert type(found) is type(expected)
 
 
-def test_nested_parameters_and_names_with_substitutions() -> None:
-    assert evaluated({"a": {"b": {"c": 1}}, ("d", LaunchConfiguration("x")): 2}, x="X") == {"a.b.c": 1, "dX": 2}
+def test_nested_parameters_and_names_with_substitutions(spied: Path) -> None:
+    parameters = {"a": {"b": {"c": 1}}, ("d", LaunchConfiguration("x")): 2}
+    node = Node(package="spies", executable="spy", parameters=[parameters])
+    assert run(SetLaunchConfiguration("x", "X"), node) == 0
+    assert arguments_and_files(spied)[1] == [{"/**": {"ros__parameters": {"a.b.c": 1, "dX": 2}}}]
 
 
 @pytest.mark.parametrize(

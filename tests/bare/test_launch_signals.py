@@ -19,7 +19,9 @@ STUBBORN = (
     "    time.sleep(1)\n"
 )
 # A wrapper that leaves its own child to whoever started it.
-CARELESS = "import subprocess, sys, time\nsubprocess.Popen(['sleep', '121'])\nprint('up', flush=True)\ntime.sleep(120)\n"
+CARELESS = (
+    "import subprocess, sys, time\nsubprocess.Popen(['sleep', '121'])\nprint('up', flush=True)\ntime.sleep(120)\n"
+)
 
 
 class Launched(ManagedProcess):
@@ -39,9 +41,7 @@ class Launched(ManagedProcess):
             "import sys\nfrom launch import LaunchDescription\nfrom launch.actions import ExecuteProcess, Shutdown\n"
             f"def generate_launch_description():\n    return LaunchDescription([{', '.join(actions)}])\n"
         )
-        super().__init__(
-            [*ROS2, "launch", str(launch_file)], folder / "output.log", bare_environment(folder / "log")
-        )
+        super().__init__([*ROS2, "launch", str(launch_file)], folder / "output.log", bare_environment(folder / "log"))
         for number in range(len(programs)):
             self.wait_for_output(rf"^\[p{number}-{number + 1}\] up$")
 

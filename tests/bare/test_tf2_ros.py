@@ -15,11 +15,12 @@ from _tf2_tree.wire import transforms_of
 from geometry_msgs.msg import TransformStamped
 from hypothesis import given
 from hypothesis import strategies as st
-from rclpy.clock import ClockChange, TimeJump
+from rclpy.clock import ClockChange, ClockType, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
@@ -256,6 +257,18 @@ def test_a_buffer_of_another_class_is_fed_through_its_methods(
     spin_until(executor, lambda: buffer.can_transform("world", "camera", Time()) is True)
     assert Counting.children == ["camera"]
     listener.unregister()
+
+
+def test_a_simulated_clock_set_back_clears_the_buffer(nodes: tuple[Node, Node, SingleThreadedExecutor]) -> None:
+    clock = nodes[1].get_clock()
+    nodes[1].set_parameters([Parameter("use_sim_time", value=True)])
+    clock.set_ros_time_override(Time(seconds=100, clock_type=ClockType.ROS_TIME))
+    buffer = Buffer(node=nodes[1])
+    buffer.set_transform(transform("world", "arm", 100.0), "test")
+    clock.set_ros_time_override(Time(seconds=99.5, clock_type=ClockType.ROS_TIME))
+    assert buffer.can_transform("world", "arm", Time(seconds=100))  # a small step back is not a restart
+    clock.set_ros_time_override(Time(seconds=10, clock_type=ClockType.ROS_TIME))
+    assert not buffer.can_transform("world", "arm", Time(seconds=100))
 
 
 def test_repeating_a_static_frame_keeps_the_first(nodes: tuple[Node, Node, SingleThreadedExecutor]) -> None:

@@ -39,6 +39,7 @@ from vipa_policy.observation import Chunk, Observation
 WIDTH, HEIGHT = 64, 48
 STEP = 10_000_000  # ns of simulated time
 CAMERA_PERIOD = 7  # steps
+SPEED = 0.3  # m/s the fake policy wants
 PATIENCE = 20.0  # s of wall time for anything that must come
 BASE, TIP, CAMERA = "fr3_link0", "fr3_hand_tcp", "camera_color_optical_frame"
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -87,9 +88,9 @@ class FakePolicy:
         start = BASE_FROM_CAMERA @ observation.camera_from_tip
         rows = np.tile(start, (self.contract.horizon, 1, 1))
         way = self.goals[instruction] - start[:3, 3]
-        speed = min(np.linalg.norm(way), 0.4) / max(np.linalg.norm(way), 1e-9)
         due = (np.arange(self.contract.horizon) + 1) * self.contract.control_period
-        rows[:, :3, 3] += np.minimum(due, 1.0)[:, None] * speed * way
+        share = np.minimum(due * SPEED / max(float(np.linalg.norm(way)), 1e-9), 1.0)
+        rows[:, :3, 3] += share[:, None] * way
         return Chunk(
             stamp=observation.stamp,
             camera_from_tip=geometry.inverse(BASE_FROM_CAMERA) @ rows,

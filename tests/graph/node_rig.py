@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import rclpy
-from fakes import FakePolicy, World
+from graph.fakes import FakePolicy, World
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.parameter import Parameter
 

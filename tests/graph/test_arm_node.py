@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import BASE_FROM_CAMERA, CAMERA, CONTRACT, START, World, speeds
 from geometry_msgs.msg import PoseStamped
-from node_rig import Rig, rig
+from graph.fakes import BASE_FROM_CAMERA, CAMERA, CONTRACT, START, World, speeds
+from graph.node_rig import Rig, rig
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import BASE_FROM_CAMERA, CONTRACT, START, FakePolicy
-from node_rig import Rig, rig
+from graph.fakes import BASE_FROM_CAMERA, CONTRACT, START, FakePolicy
+from graph.node_rig import Rig, rig
 
 from vipa_msgs.msg import PolicyStatus
 from vipa_policy.contract import ActionContract, CameraSpec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,13 @@ from vipa_policy import geometry
 from vipa_sim.cell import SCENE, WRIST, Cell, CellConfig
 from vipa_sim.driver import JOINT_ACCELERATION, JOINT_SPEED
 from vipa_sim.experts import grasp_pose
-from vipa_sim.scene import pointing_down, sample_layout, start_pose
+from vipa_sim.scene import Layout, pointing_down, sample_layout, start_pose
 
 pytestmark = pytest.mark.sim
+
+
+def names_of(layout: Layout) -> list[str]:
+    return [block.name for block in layout.blocks] + [bowl.name for bowl in layout.bowls]
 
 
 def test_reset_rests_at_the_start_pose(cell: Cell) -> None:
@@ -20,7 +26,7 @@ def test_reset_rests_at_the_start_pose(cell: Cell) -> None:
     assert np.allclose(cell.base_from_tip, start_pose(layout), atol=1e-3)
     assert cell.gripper_width == pytest.approx(0.08)
     before = cell.objects()
-    assert [item.name for item in before] == [item.name for item in (*layout.blocks, *layout.bowls)]
+    assert [item.name for item in before] == names_of(layout)
     cell.step(1.0)
     assert np.allclose(cell.base_from_tip, start_pose(layout), atol=1e-3)
     for old, new in zip(before, cell.objects(), strict=True):
@@ -163,7 +169,7 @@ def test_snapshot_goes_on_and_draws_identically(cell: Cell) -> None:
 def test_parked_objects_are_out_of_sight_and_touch(cell: Cell) -> None:
     layout = sample_layout(0, False)
     names = {item.name for item in cell.objects()}
-    assert names == {item.name for item in (*layout.blocks, *layout.bowls)}
+    assert names == set(names_of(layout))
     absent = next(name for name in ("red_block", "green_block", "yellow_block") if name not in names)
     before = cell.data.body(absent).xpos.copy()
     cell.step(0.5)
@@ -171,6 +177,12 @@ def test_parked_objects_are_out_of_sight_and_touch(cell: Cell) -> None:
     assert np.allclose(before, cell.data.body(absent).xpos, atol=1e-6)
     with pytest.raises(KeyError, match="there are"):
         cell.snapshot().find(absent)
+
+
+def test_drawing_in_another_thread_is_refused_in_words(cell: Cell) -> None:
+    cell.render(SCENE)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="one thread"):
+        pool.submit(cell.render, SCENE).result()
 
 
 def test_bad_configuration_is_refused() -> None:

@@ -20,27 +20,11 @@ from vipa_sim.experts import (
     parse_instruction,
     plan,
 )
-from vipa_sim.judge import Judge, TrialStatus
+from vipa_sim.rehearsal import rehearse
 from vipa_sim.scene import BOWLS, COLOURS, pointing_down, sample_layout
 
 pytestmark = pytest.mark.sim
 PERIOD = 1.0 / 15.0
-
-
-def run(cell: Cell, task: str, target: str, bowl: str, time_limit: float = 15.0) -> TrialStatus:
-    """Carry an expert out in physics, planning anew at every control period."""
-    judge = Judge(task, target, bowl if task == "place" else None, time_limit)
-    status = judge.update(cell.snapshot())
-    commanded = cell.gripper_goal
-    while not status.finished:
-        rows = plan(task, cell.snapshot(), target, bowl, PERIOD, 1)
-        if rows.gripper[0] != commanded:
-            commanded = float(rows.gripper[0])
-            cell.set_gripper(commanded)
-        cell.set_target(rows.base_from_tip[0])
-        cell.step(PERIOD)
-        status = judge.update(cell.snapshot())
-    return status
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -48,7 +32,7 @@ def run(cell: Cell, task: str, target: str, bowl: str, time_limit: float = 15.0)
 def test_experts_succeed_in_physics(cell: Cell, task: str, seed: int) -> None:
     layout = sample_layout(100 + seed, seed % 2 == 0)
     cell.reset(layout)
-    status = run(cell, task, layout.blocks[seed % 3].name, layout.bowls[-1].name)
+    status = rehearse(cell, task, layout.blocks[seed % 3].name, layout.bowls[-1].name)
     assert status.succeeded, status
     if task == "reach":
         others = {item.name: item.grasp_point for item in cell.objects() if item.kind == "block"}

@@ -42,8 +42,8 @@ def test_layouts_are_clear_and_inside(held_out: bool) -> None:
         for block, bowl in itertools.product(layout.blocks, layout.bowls):
             # The block's half diagonal and the bowl's radius do not meet.
             assert math.hypot(block.x - bowl.x, block.y - bowl.y) >= BOWL_DIAMETER / 2 + 0.03
-        for first, second in itertools.combinations(layout.bowls, 2):
-            assert math.hypot(first.x - second.x, first.y - second.y) >= BOWL_DIAMETER
+        for one, other in itertools.combinations(layout.bowls, 2):
+            assert math.hypot(one.x - other.x, one.y - other.y) >= BOWL_DIAMETER
 
 
 def test_split_never_mixes_colour_and_square() -> None:

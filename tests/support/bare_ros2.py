@@ -39,7 +39,9 @@ def make_package(prefix: Path, name: str, launch_files: Mapping[str, str], execu
                 (folder / file_name).chmod(0o755)
 
 
-def run_ros2(*arguments: str, environment: Mapping[str, str], timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def run_ros2(
+    *arguments: str, environment: Mapping[str, str], timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """Run the ros2 command to its end."""
     return subprocess.run(
         [*ROS2, *arguments],

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+
 from vipa_policy import contract as contracts
 from vipa_policy.contract import ActionContract, CameraSpec
 from vipa_policy.errors import ContractMismatch
@@ -72,7 +73,7 @@ def test_newer_version_unknown_and_missing_fields_are_refused():
     values = two_cameras().to_dict()
     with pytest.raises(ContractMismatch, match="update vipa_policy"):
         ActionContract.from_dict(values | {"version": 99})
-    with pytest.raises(ContractMismatch, match="unknown fields.*colour"):
+    with pytest.raises(ContractMismatch, match=r"unknown fields.*colour"):
         ActionContract.from_dict(values | {"colour": "red"})
     del values["horizon"]
     with pytest.raises(ContractMismatch, match="incomplete"):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
 from vipa_policy.control.executor import Executor, Settings, State
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Bounds, Limits
@@ -264,3 +265,18 @@ def test_gripper_goals_are_few_and_one_at_a_time() -> None:
     assert gate.offer(0.02, busy=False) == pytest.approx(0.02)
     assert gate.offer(-1.0, busy=False) == pytest.approx(0.0)
     assert gate.offer(float("nan"), busy=False) is None
+
+
+def test_replanning_faster_than_the_rows_keeps_the_planned_speed() -> None:
+    """A policy whose every chunk starts at the tip it saw and moves at 0.13 m/s: the arm must move at that speed."""
+    rig = Rig()
+    behind = 8  # ticks between an image and its chunk
+    for identifier in range(1, 25):
+        seen = rig.poses[max(len(rig.poses) - 1 - behind, 0)]
+        rows = np.tile(seen, (16, 1, 1))
+        rows[:, 1, 3] += 0.13 * PERIOD * (np.arange(16) + 1)
+        chunk = BaseChunk(identifier, rig.now - behind * TICK, PERIOD, rows, np.full(16, 0.08))
+        assert rig.send(chunk) == ""
+        rig.tick(7)
+    speed = (rig.poses[-1][1, 3] - rig.poses[-71][1, 3]) / (70 * TICK)
+    assert speed == pytest.approx(0.13, rel=0.1)

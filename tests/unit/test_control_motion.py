@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
 from vipa_policy.control.limits import Bounds, Limits
 from vipa_policy.control.motion import ACROSS, LimitedMotion, brake_plan, clamp_norm, norm
 from vipa_policy.control.timeline import Target

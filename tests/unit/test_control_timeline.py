@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+
 from vipa_policy.control.timeline import BaseChunk, Timeline
 from vipa_policy.errors import ChunkError
 
@@ -22,8 +23,8 @@ def line(stamp: float, start: float = 0.0, speed: float = 0.1, rows: int = 8, id
 
 def test_rows_lie_at_capture_plus_one_period_each() -> None:
     timeline = Timeline(crossfade=0.0)
-    timeline.accept(line(10.0), now=10.25)
-    for time in (10.25, 10.3, 10.47, 10.7):
+    timeline.accept(line(10.0), now=10.0)
+    for time in (10.02, 10.07, 10.25, 10.3, 10.47, 10.7):  # the first two lie before the first row
         target = timeline.at(time)
         assert target.position[0] == pytest.approx(0.1 * (time - 10.0), abs=1e-9)
         assert target.velocity[0] == pytest.approx(0.1, abs=1e-9)

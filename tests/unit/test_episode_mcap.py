@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from episode_fixtures import describe, text_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
@@ -16,6 +15,8 @@ from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader
+from support.recorded_messages import describe, text_message
+
 from vipa_policy.episode import EpisodeInfo, EpisodeReader, EpisodeWriter, Outcome
 from vipa_policy.errors import DatasetError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic_episode as synthetic
-from synthetic_episode import CAMERA, PERIOD, SECOND, START, Scene, write_synthetic_episode
+from support import synthetic_episode as synthetic
+from support.synthetic_episode import CAMERA, PERIOD, SECOND, START, Scene, write_synthetic_episode
+
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract, CameraSpec
 from vipa_policy.episode import RecordedMessage

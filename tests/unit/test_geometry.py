@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
 from vipa_policy import geometry
 
 angles = st.floats(-3.0, 3.0)

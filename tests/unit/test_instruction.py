@@ -1,4 +1,5 @@
 import pytest
+
 from vipa_policy.instruction import Change, InstructionLatch, is_stop, normalise
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract, CameraSpec
 from vipa_policy.errors import DatasetError

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vipa_policy.errors import ObservationError
 from vipa_policy.model.preparation import DEPTH_UNIT, network_input, prepare_view, stack
 from vipa_policy.model.spatial import patch_anchors
@@ -91,6 +92,11 @@ def bad(**changes):
     return CameraView(**(fields | changes), reference_from_camera=np.eye(4))
 
 
+def tiny_view():
+    rgb, depth = np.zeros((60, 80, 3), np.uint8), np.ones((60, 80), np.float32)
+    return bad(rgb=rgb, depth=depth, intrinsics=intrinsics(80, 60, 60.0))
+
+
 @pytest.mark.parametrize(
     ("view", "words"),
     [
@@ -101,10 +107,9 @@ def bad(**changes):
         (bad(intrinsics=np.zeros((3, 3))), "positive focal lengths"),
         (bad(intrinsics=intrinsics(1280, 960, 900.0)), "different sizes"),
         (bad(rgb=np.zeros((240, 320), np.uint8)), "expected an RGB image"),
-        (bad(rgb=np.zeros((60, 80, 3), np.uint8), depth=np.ones((60, 80), np.float32), intrinsics=intrinsics(80, 60, 60.0)),
-         "raise the camera's resolution"),
+        (tiny_view(), "raise the camera's resolution"),
     ],
-)  # fmt: skip
+)
 def test_unusable_views_are_refused_in_words(view, words):
     with pytest.raises(ObservationError, match=words) as caught:
         prepare_view(view, 224)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation, Slerp
+
 from vipa_policy import geometry
 from vipa_policy.errors import DatasetError
 from vipa_training.transforms import TransformTable, slerp

@@ -20,13 +20,12 @@ from types import FrameType
 from tqdm import tqdm
 
 from vipa_policy.contract import ActionContract
-from vipa_policy.episode import EpisodeInfo, Outcome
+from vipa_policy.episode import Outcome
 from vipa_policy.episode.info import FILE_NAME
 from vipa_policy.episode.writer import DISCARDED
 from vipa_policy.errors import DatasetError, ObservationError, VipaError
-from vipa_policy.presets import franka_contract
 from vipa_training.dataset import DatasetWriter
-from vipa_training.episodes import Demonstration, DemonstrationFrame, Trajectory
+from vipa_training.episodes import Demonstration, DemonstrationFrame, Trajectory, contract_for
 from vipa_training.grounding import named_object
 from vipa_training.labels import chunk_from_trajectory
 
@@ -219,16 +218,6 @@ def _until_signalled() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _contract(options: argparse.Namespace, folders: Sequence[Path]) -> ActionContract:
-    if options.contract is not None:
-        try:
-            return ActionContract.from_json(options.contract.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"the contract {options.contract} cannot be read: {error}") from error
-    recorded = [info.contract for info in map(EpisodeInfo.load, folders) if info.contract is not None]
-    return recorded[0] if recorded else franka_contract()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when all is converted, 1 where an episode was refused, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
@@ -250,7 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folders = find_episodes(options.episodes)
         with _until_signalled() as stopping:
-            report = convert(folders, options.out, _contract(options, folders), outcomes=outcomes, stopping=stopping)
+            report = convert(
+                folders, options.out, contract_for(folders, options.contract), outcomes=outcomes, stopping=stopping
+            )
     except VipaError as error:
         print(error, file=sys.stderr)
         return 1

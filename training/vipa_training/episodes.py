@@ -8,7 +8,7 @@ Guarded by tests/unit/test_episodes.py and, against the live path, tests/graph/t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from vipa_policy import contract as contracts
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
-from vipa_policy.episode import EpisodeReader, RecordedMessage
+from vipa_policy.episode import EpisodeInfo, EpisodeReader, RecordedMessage
 from vipa_policy.errors import DatasetError, ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import InstructionLatch
 from vipa_policy.observation import CameraView, Observation
+from vipa_policy.presets import franka_contract
 from vipa_training import recorded_messages as messages
 from vipa_training.transforms import TransformTable, bracket
 
@@ -209,6 +210,11 @@ class Demonstration:
         self._objects[messages.header_stamp(message.data)] = message
 
     @property
+    def image_stamps(self) -> list[int]:
+        """Stamps in ns of the reference camera's images, sorted."""
+        return sorted(self._reference_stream().stamps)
+
+    @property
     def image_count(self) -> int:
         """Images of the reference camera in the recording."""
         return len(self._reference_stream().stamps)
@@ -353,6 +359,20 @@ class Demonstration:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def contract_for(folders: Sequence[Path], place: Path | None) -> ActionContract:
+    """Return the contract in a JSON file, else the one recorded with an episode, else the one of ``vipa-tiny``.
+
+    Raises DatasetError or ContractMismatch where the file is none.
+    """
+    if place is not None:
+        try:
+            return ActionContract.from_json(place.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"the contract {place} cannot be read: {error}") from error
+    recorded = [info.contract for info in map(EpisodeInfo.load, folders) if info.contract is not None]
+    return recorded[0] if recorded else franka_contract()
 
 
 class _Unusable(Exception):

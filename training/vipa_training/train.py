@@ -164,7 +164,7 @@ class Trainer:
     def _build(self) -> VipaNetwork:
         if self.config.start:
             return checkpoints.load(Path(self.config.start)).network.train()
-        normalisation = Normalisation()
+        normalisation = Normalisation(self.data.contract.horizon)
         action, state, pointed, known = (torch.from_numpy(values) for values in self.data.all_samples())
         normalisation.fit(action[known], state[known], pointed[known])
         config = model_config(self.config, self.data.contract, self.vocabulary)
@@ -322,7 +322,7 @@ class Trainer:
                 )
                 known = targets.pointed_known
                 errors.append((pointed.anchor - targets.pointed).norm(dim=-1)[known])
-                finals.append((action - targets.action)[:, :, -1, :3].norm(dim=-1)[targets.valid[:, :, -1]])
+                finals.append(last_row_error(action, targets))
             self.network.train()
         error, final = torch.cat(errors), torch.cat(finals)
         row = {
@@ -335,6 +335,13 @@ class Trainer:
         }
         self.history.append(row)
         tqdm.write("  ".join(f"{name.removeprefix('validation_')} {value:.4g}" for name, value in row.items()))
+
+
+def last_row_error(action: Tensor, targets: Targets) -> Tensor:
+    """Return (N,) m: how far off the predicted (B, K, horizon, 10) last valid position of each chunk is."""
+    distance = (action - targets.action)[..., :3].norm(dim=-1)
+    last = targets.valid.long().cumsum(dim=-1).argmax(dim=-1, keepdim=True)
+    return distance.gather(-1, last).squeeze(-1)[targets.valid.any(dim=-1)]
 
 
 class Averaged:

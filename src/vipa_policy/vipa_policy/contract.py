@@ -67,7 +67,7 @@ class ActionContract:
     gripper: str = "width"
     gripper_minimum: float = 0.0
     gripper_maximum: float = 0.08
-    normalisation: str = "anchor_relative"
+    normalisation: str = "tip_relative"
     version: int = VERSION
 
     def __post_init__(self) -> None:

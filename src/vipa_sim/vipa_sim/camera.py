@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import threading
 import weakref
 import zlib
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class NoiseConfig:
         depth_floor: m, standard deviation of depth at the camera.
         depth_square: 1/m, what is added to it times depth squared.
         edge: m, step between neighbours from which on a pixel is near an edge and may be lost.
+        edge_slope: what is added to that per m of depth: a table seen at a slant is no edge.
         edge_loss: share of such pixels that are lost.
         speckle: share of all pixels that are lost.
         nearest: m, below which nothing is measured.
@@ -80,6 +82,7 @@ class NoiseConfig:
     depth_floor: float = 0.0005
     depth_square: float = 0.0015
     edge: float = 0.02
+    edge_slope: float = 0.1
     edge_loss: float = 0.5
     speckle: float = 0.002
     nearest: float = 0.10
@@ -103,6 +106,7 @@ class Renderer:
     pretty: bool = False
 
     def __post_init__(self) -> None:
+        self._thread = threading.get_ident()
         # Not mujoco.GLContext: that is chosen for good when mujoco is first imported, which may be before us.
         self._gl = importlib.import_module(f"mujoco.{os.environ['MUJOCO_GL']}").GLContext(self.width, self.height)
         self._gl.make_current()
@@ -127,6 +131,11 @@ class Renderer:
 
     def render(self, data: mujoco.MjData, camera: str) -> tuple[RgbImage, DepthImage]:
         """Return rgb (height, width, 3) and exact depth (height, width) in m along the optical axis; 0 for the sky."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "expected to draw in the thread that drew first, got another one: OpenGL belongs to one thread; "
+                "use a cell from one thread"
+            )
         self._camera.fixedcamid = self.model.camera(camera).id
         mujoco.mjv_updateScene(
             self.model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
@@ -170,27 +179,33 @@ def add_noise(
     """Return rgb and depth as a real sensor might deliver them; depends on nothing but the arguments."""
     height, width = depth.shape
     generator = np.random.Generator(np.random.SFC64([seed, zlib.crc32(camera.encode()), stamp_ns]))
-    bytes_ = np.frombuffer(generator.bytes(7 * height * width), np.uint8).reshape(7, height, width)
-    return _noisy_rgb(rgb, noise, bytes_[:4]), _noisy_depth(depth, noise, bytes_[4:])
+    pixels = height * width
+    drawn = np.frombuffer(generator.bytes(7 * pixels), np.uint8)
+    brightness, channels, strength, chance = np.split(drawn, (pixels, 4 * pixels, 5 * pixels))
+    noisy_rgb = _noisy_rgb(rgb, noise, brightness.reshape(height, width), channels.reshape(height, width, 3))
+    chances = chance.view("<u2").reshape(height, width)
+    return noisy_rgb, _noisy_depth(depth, noise, strength.reshape(height, width), chances)
 
 
-def _noisy_rgb(rgb: NDArray[np.uint8], noise: NoiseConfig, bytes_: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return rgb with noise from random bytes (4, height, width): one for the brightness, three for the channels."""
-    brightness = np.rint(_NORMAL * noise.rgb).astype(np.int16)[bytes_[0]]
-    channels = np.rint(_NORMAL * noise.colour).astype(np.int16)[bytes_[1:]]
-    total = rgb.astype(np.int16)
-    total += brightness[..., None]
-    total += np.moveaxis(channels, 0, -1)
-    return np.clip(total, 0, 255, out=total).astype(np.uint8)
+def _noisy_rgb(
+    rgb: RgbImage, noise: NoiseConfig, brightness: NDArray[np.uint8], channels: NDArray[np.uint8]
+) -> RgbImage:
+    """Return rgb with noise from random bytes: one a pixel for the brightness, three for the channels."""
+    common = cv2.LUT(brightness, np.rint(_NORMAL * noise.rgb).astype(np.int16))
+    total = cv2.LUT(channels, np.rint(_NORMAL * noise.colour).astype(np.int16))
+    total = cv2.add(total, cv2.merge([common, common, common]))
+    return np.asarray(cv2.add(rgb, total, dtype=cv2.CV_8U))
 
 
-def _noisy_depth(depth: NDArray[np.float32], noise: NoiseConfig, bytes_: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return depth with noise and holes (0) from random bytes (3, height, width): strength, holes in two bytes."""
-    deviation = np.float32(noise.depth_floor) + np.float32(noise.depth_square) * depth * depth
-    noisy = depth + deviation * _NORMAL[bytes_[0]]
-    chance = bytes_[1].astype(np.uint16) * np.uint16(256) + bytes_[2]
+def _noisy_depth(
+    depth: DepthImage, noise: NoiseConfig, strength: NDArray[np.uint8], chance: NDArray[np.uint16]
+) -> DepthImage:
+    """Return depth with noise and holes (0) from random bytes and random 16-bit numbers, both (height, width)."""
+    deviation = np.float32(noise.depth_square) * depth * depth + np.float32(noise.depth_floor)
+    noisy = depth + deviation * cv2.LUT(strength, _NORMAL)
     window = np.ones((3, 3), np.uint8)
-    at_edge = (cv2.dilate(depth, window) - cv2.erode(depth, window)) > np.float32(noise.edge) + np.float32(0.1) * depth
+    step = cv2.dilate(depth, window) - cv2.erode(depth, window)
+    at_edge = step > np.float32(noise.edge) + np.float32(noise.edge_slope) * depth
     lost = chance < np.uint16(noise.speckle * 65535.0)
     lost |= at_edge & (chance < np.uint16(noise.edge_loss * 65535.0))
     lost |= (depth < noise.nearest) | (depth > noise.farthest)

@@ -7,7 +7,6 @@ Guarded by tests/sim/test_cell.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Final
 
 import mujoco
@@ -26,19 +25,8 @@ from vipa_sim.model import (
     build_model,
 )
 from vipa_sim.robot import ArmKinematics
-from vipa_sim.scene import (
-    BOWL_DIAMETER,
-    BOWLS,
-    COLOURS,
-    RELEASE_HEIGHT,
-    Appearance,
-    CellObject,
-    CellSnapshot,
-    Layout,
-    sample_appearance,
-    sample_layout,
-    start_pose,
-)
+from vipa_sim.scene import Appearance, CellObject, CellSnapshot, Layout, sample_layout, start_pose
+from vipa_sim.tabletop import Tabletop, pose_of_body
 
 SCENE: Final = "scene"
 WRIST: Final = "wrist"
@@ -137,11 +125,11 @@ class Cell:
         self._finger_qvel = np.array([int(self.model.joint(name).dofadr[0]) for name in FINGER_JOINTS])
         self._tip = self.model.site("tip").id
         self._clock = 0.0
-        self.layout = sample_layout(0, False)
+        self._tabletop = Tabletop(self.model, self.data, self.config.vary_appearance)
         self._hand_bodies = {self.model.body(name).id for name in ("hand", "left_finger", "right_finger")}
         for name in self._cameras:
             self._place_camera(name)
-        self.reset(self.layout)
+        self.reset(sample_layout(0, False))
 
     # Layout and time
 
@@ -151,70 +139,19 @@ class Cell:
         mujoco.mj_resetData(self.model, self.data)
         self.data.time = time
         self._clock = time
-        self._apply_layout(layout)
-        edge = self.appearance.block_edge
-        for block in layout.blocks:
-            self._place_object(block.name, (block.x, block.y, edge / 2), block.yaw)
-        for bowl in layout.bowls:
-            self._place_object(bowl.name, (bowl.x, bowl.y, 0.0), 0.0)
+        self._tabletop.lay(layout)
         if not self.teleport(start_pose(layout), MAXIMUM_WIDTH):
             raise RuntimeError(f"the start pose of layout {layout.seed} is out of the arm's reach")
 
-    def _apply_layout(self, layout: Layout) -> None:
-        """Show, colour and make solid what the layout holds; park and hide the rest."""
-        self.layout = layout
-        self.appearance = sample_appearance(layout.seed) if self.config.vary_appearance else Appearance()
-        looks, model = self.appearance, self.model
-        model.mat_rgba[model.material("table").id, :3] = looks.table
-        lamp = model.light("lamp").id
-        model.light_diffuse[lamp] = np.array([0.62, 0.61, 0.58]) * looks.brightness
-        model.light_dir[lamp] = np.asarray(looks.lamp_direction) / np.linalg.norm(looks.lamp_direction)
-        model.vis.headlight.ambient[:] = 0.38 * looks.brightness
-        present = {item.name for item in chain(layout.blocks, layout.bowls)}
-        for index, name in enumerate(self._all_objects()):
-            self._park(name, index) if name not in present else self._show(name)
-        for colour, rgb in COLOURS.items():
-            geom = model.geom(f"{colour}_block").id
-            half = looks.block_edge / 2
-            model.geom_size[geom] = half
-            model.geom_aabb[geom, 3:] = half
-            model.geom_rbound[geom] = half * np.sqrt(3.0)
-            model.geom_rgba[geom, :3] = np.clip(np.asarray(rgb) * looks.shade, 0.0, 1.0)
+    @property
+    def layout(self) -> Layout:
+        """What the table was laid with."""
+        return self._tabletop.layout
 
-    @staticmethod
-    def _all_objects() -> list[str]:
-        """Return the names of all objects that the model holds, in the cell or parked."""
-        return [f"{colour}_block" for colour in COLOURS] + [f"{colour}_bowl" for colour in BOWLS]
-
-    def _park(self, name: str, index: int) -> None:
-        """Take an object out of the cell: weightless, untouchable and invisible below the floor."""
-        body = self.model.body(name).id
-        self.model.body_gravcomp[body] = 1.0
-        for geom in self._geoms_of(body):
-            self.model.geom_contype[geom] = self.model.geom_conaffinity[geom] = 0
-            self.model.geom_rgba[geom, 3] = 0.0
-        self._place_object(name, (0.3 * index, 0.0, -2.0), 0.0)
-
-    def _show(self, name: str) -> None:
-        """Put an object under gravity, within touch and in sight."""
-        body = self.model.body(name).id
-        self.model.body_gravcomp[body] = 0.0
-        for geom in self._geoms_of(body):
-            only_drawn = self.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH
-            self.model.geom_contype[geom] = self.model.geom_conaffinity[geom] = 0 if only_drawn else 1
-            self.model.geom_rgba[geom, 3] = 1.0
-
-    def _geoms_of(self, body: int) -> range:
-        first = int(self.model.body_geomadr[body])
-        return range(first, first + int(self.model.body_geomnum[body]))
-
-    def _place_object(self, name: str, position: tuple[float, float, float], yaw: float) -> None:
-        """Rest an object at a position (m) turned about z (rad)."""
-        joint = self.model.joint(name)
-        address, speed = int(joint.qposadr[0]), int(joint.dofadr[0])
-        self.data.qpos[address : address + 3] = position
-        self.data.qpos[address + 3 : address + 7] = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
-        self.data.qvel[speed : speed + 6] = 0.0
+    @property
+    def appearance(self) -> Appearance:
+        """How things look in this layout, and how large the blocks are."""
+        return self._tabletop.appearance
 
     @property
     def time(self) -> float:
@@ -282,7 +219,7 @@ class Cell:
             x_axis = self.base_from_tip[:3, 0]
             position = self.base_from_tip[:3, 3]
             yaw = float(np.arctan2(x_axis[1], x_axis[0]))
-            self._place_object(carry, (float(position[0]), float(position[1]), float(position[2])), yaw)
+            self._tabletop.place(carry, (float(position[0]), float(position[1]), float(position[2])), yaw)
             self._refresh()
         return True
 
@@ -350,27 +287,14 @@ class Cell:
 
     def objects(self) -> tuple[CellObject, ...]:
         """Return what lies in the cell, blocks first."""
-        found = []
-        for block in self.layout.blocks:
-            pose = self._pose_of(block.name)
-            edge = self.appearance.block_edge
-            found.append(CellObject(block.name, "block", block.colour, pose, pose[:3, 3].copy(), edge))
-        for bowl in self.layout.bowls:
-            pose = self._pose_of(bowl.name)
-            release = pose[:3, 3] + np.array([0.0, 0.0, RELEASE_HEIGHT])
-            found.append(CellObject(bowl.name, "bowl", bowl.colour, pose, release, BOWL_DIAMETER))
-        return tuple(found)
+        return self._tabletop.objects()
 
     def snapshot(self) -> CellSnapshot:
         """Return the truth that experts and judges work on."""
         return CellSnapshot(self.time, self.base_from_tip, self.gripper_width, self.objects())
 
     def _pose_of(self, body: str) -> Array:
-        item = self.data.body(body)
-        matrix = np.eye(4)
-        matrix[:3, :3] = item.xmat.reshape(3, 3)
-        matrix[:3, 3] = item.xpos
-        return matrix
+        return pose_of_body(self.data, body)
 
     # Frames
 
@@ -494,7 +418,7 @@ class Cell:
 
     def set_state(self, state: CellState) -> None:
         """Go back to a snapshot, time included."""
-        self._apply_layout(state.layout)
+        self._tabletop.dress(state.layout)
         mujoco.mj_setState(self.model, self.data, state.physics, mujoco.mjtState.mjSTATE_INTEGRATION)
         self._clock = state.clock
         self._arm.restore(state.arm)

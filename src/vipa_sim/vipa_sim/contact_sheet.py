@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from vipa_sim.camera import CameraConfig
 from vipa_sim.cell import SCENE, WRIST, WRIST_POSE, Cell, CellConfig
-from vipa_sim.experts import OPEN, TASKS, instruction, plan
+from vipa_sim.experts import TASKS, instruction
+from vipa_sim.judge import TrialStatus
+from vipa_sim.rehearsal import rehearse
 from vipa_sim.scene import sample_layout
 
 FARTHEST = 1.5
 """m, red in the depth pictures; black where nothing was measured."""
-CONTROL_PERIOD = 1.0 / 15.0
-MOMENTS = (0.0, 1.5, 3.0, 4.5, 6.5)
-"""s into a task."""
+MOMENTS = (1.2, 2.4, 3.6, 7.0)
+"""s into a task; the last picture is of its end where that comes before."""
 
 
 def colour_depth(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -59,17 +60,18 @@ def show_task(cell: Cell, task: str, seed: int) -> NDArray[np.uint8]:
     cell.reset(layout)
     target, bowl = layout.blocks[0], layout.bowls[0]
     words = instruction(task, target.colour, bowl.colour)
-    start, commanded, pictures = cell.time, OPEN, []
-    for moment in MOMENTS:
-        while cell.time - start < moment - 1e-6:
-            rows = plan(task, cell.snapshot(), target.name, bowl.name, CONTROL_PERIOD, 1)
-            if rows.gripper[0] != commanded:
-                commanded = float(rows.gripper[0])
-                cell.set_gripper(commanded)
-            cell.set_target(rows.base_from_tip[0])
-            cell.step(CONTROL_PERIOD)
-        pictures.append(label(cell.capture(SCENE).rgb, f"{words}: {moment:.1f} s"))
-    pictures[0] = label(cell.capture(WRIST).rgb, "wrist camera, at the end")
+    moments = list(MOMENTS)
+    pictures: list[NDArray[np.uint8]] = []
+
+    def watch(status: TrialStatus) -> None:
+        if moments and (status.elapsed >= moments[0] or status.finished):
+            pictures.append(label(cell.capture(SCENE).rgb, f"{words}: {status.elapsed:.1f} s"))
+            moments.pop(0)
+
+    rehearse(cell, task, target.name, bowl.name, watch=watch)
+    pictures.append(label(cell.capture(WRIST).rgb, "wrist camera, at the end"))
+    while len(pictures) <= len(MOMENTS):
+        pictures.insert(-1, np.zeros_like(pictures[0]))
     return np.hstack(pictures)
 
 
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pretty", action="store_true", help="shadows and smooth edges; slow")
     options = parser.parse_args(arguments)
     cell = Cell(CellConfig(wrist_camera=CameraConfig(WRIST_POSE, 70.0), pretty=options.pretty))
-    rows = [show_layouts(cell, range(options.seed, options.seed + len(MOMENTS)))]
+    rows = [show_layouts(cell, range(options.seed, options.seed + len(MOMENTS) + 1))]
     rows += [show_task(cell, task, options.seed + index) for index, task in enumerate(TASKS)]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(options.out), np.vstack(rows)[..., ::-1]):

@@ -43,6 +43,8 @@ OPEN_ENOUGH: Final = 0.066
 GRIPPER_SPEED: Final = 0.1
 HELD_MARGIN: Final = 0.004
 GRASP_TOLERANCE: Final = 0.008
+# m along the tool's axes (across the fingers' pads, along their travel, along the tool) within which they hold a block.
+GRASP_REACH: Final = (0.016, 0.022, 0.020)
 LIFT_HEIGHT: Final = 0.17
 RETREAT_HEIGHT: Final = 0.18
 BOWL_TOLERANCE: Final = 0.008
@@ -125,7 +127,8 @@ def grasp_pose(block: CellObject) -> Array:
     # A cube looks the same after every quarter turn; take the turn nearest to zero. A tumbled one keeps a sane yaw too.
     yaw = math.atan2(x_axis[1], x_axis[0])
     yaw -= 0.5 * math.pi * round(yaw / (0.5 * math.pi))
-    return pointing_down(*(float(value) for value in block.grasp_point), yaw)
+    x, y, z = (float(value) for value in block.grasp_point)
+    return pointing_down(x, y, z, yaw)
 
 
 def is_held(tip: Array, gripper_width: float, block: CellObject) -> bool:
@@ -246,8 +249,10 @@ def _is_near(tip: Array, goal: Array) -> bool:
 
 def _is_between(tip: Array, block: CellObject) -> bool:
     """Tell whether a block's centre is between the fingers."""
-    offset = tip[:3, :3].T @ (block.grasp_point - tip[:3, 3])
-    return bool(np.all(np.abs(offset) < (0.016, 0.022, 0.02)))
+    offset = block.grasp_point - tip[:3, 3]
+    if float(offset @ offset) > GRASP_REACH[0] ** 2 + GRASP_REACH[1] ** 2 + GRASP_REACH[2] ** 2:
+        return False
+    return bool(np.all(np.abs(tip[:3, :3].T @ offset) < GRASP_REACH))
 
 
 def _imagine(scene: _Scene, motion: _Motion, bowl: CellObject | None, period: float) -> _Scene:

@@ -66,7 +66,8 @@ def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep:
     global_settings = spec.visual.global_
     global_settings.offwidth, global_settings.offheight = image_size
     spec.visual.quality.offsamples = 4 if pretty else 0
-    spec.visual.quality.shadowsize = 4096 if pretty else 0
+    spec.visual.quality.shadowsize = 8192 if pretty else 0
+    spec.visual.map.shadowclip = 1.6
     for key in list(spec.keys):
         spec.delete(key)
     if not pretty:

@@ -4,7 +4,7 @@ from . import actions, conditions, event_handlers, events, launch_description_so
 from .action import Action
 from .condition import Condition
 from .event import Event
-from .event_handler import BaseEventHandler, EventHandler
+from .event_handler import EventHandler
 from .launch_context import LaunchContext
 from .launch_description import LaunchDescription
 from .launch_description_entity import LaunchDescriptionEntity
@@ -16,7 +16,6 @@ from .substitution import Substitution
 
 __all__ = [
     "Action",
-    "BaseEventHandler",
     "Condition",
     "Event",
     "EventHandler",

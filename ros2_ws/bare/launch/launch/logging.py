@@ -44,7 +44,7 @@ class _ScreenHandler(logging.Handler):
             screen.flush()
         except BrokenPipeError:
             # Whoever read the output is gone; the processes must be looked after all the same.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 stays open until the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), screen.fileno())
 
 
 class LaunchConfig:

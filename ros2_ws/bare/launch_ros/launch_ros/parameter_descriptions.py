@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-import yaml
 from launch import LaunchContext, SomeSubstitutionsType, Substitution
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 
-_SCALARS = (bool, int, float, str)
+from . import _parameter_values
 
 
 class ParameterValue:
@@ -21,7 +20,7 @@ class ParameterValue:
     """
 
     def __init__(self, value: Any, *, value_type: Any = None) -> None:
-        if value_type is not None and _scalar_of(value_type)[0] not in _SCALARS:
+        if value_type is not None and _parameter_values.scalar_of(value_type)[0] not in _parameter_values.SCALARS:
             raise TypeError(f"value_type must be bool, int, float, str or a list of one of them, got {value_type}")
         self.__value = value
         self.__value_type = value_type
@@ -45,10 +44,12 @@ class ParameterValue:
         """
         text = _text_of(context, self.__value)
         if text is not None:
-            return text_as(text, self.__value_type)
+            return _parameter_values.text_as(text, self.__value_type)
         value = self.__value
         if isinstance(value, Sequence):
-            scalar, is_list = (None, True) if self.__value_type is None else _scalar_of(self.__value_type)
+            scalar, is_list = (
+                (None, True) if self.__value_type is None else _parameter_values.scalar_of(self.__value_type)
+            )
             if not is_list:
                 raise ValueError(f"expected one {self.__value_type.__name__}, got the list {value!r}")
             items = [_item(context, item, scalar) for item in value]
@@ -106,12 +107,6 @@ class ParameterFile:
         return Path(perform_substitutions(context, self.__param_file))
 
 
-def _scalar_of(value_type: Any) -> tuple[Any, bool]:
-    if get_origin(value_type) is list:
-        return get_args(value_type)[0], True
-    return value_type, False
-
-
 def _text_of(context: LaunchContext, value: Any) -> str | None:
     """Return text, a substitution or a mixture of both with at least one substitution as text, else None."""
     mixture = (
@@ -127,45 +122,4 @@ def _text_of(context: LaunchContext, value: Any) -> str | None:
 
 def _item(context: LaunchContext, item: Any, scalar: Any) -> Any:
     text = _text_of(context, item)
-    return item if text is None else text_as(text, scalar)
-
-
-def text_as(text: str, value_type: Any) -> Any:
-    """Read text as a type of parameter; None means by the rules of YAML.
-
-    Raises:
-        ValueError: if that is impossible.
-    """
-    if value_type is str:
-        return text
-    if value_type in (int, float):
-        return value_type(text)
-    if value_type is bool:
-        text = {"1": "true", "0": "false"}.get(text, text)
-    elif not text:
-        return text
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(
-            f"'{text}' is no YAML ({error}); for a string use ParameterValue(..., value_type=str)"
-        ) from error
-    if value_type is None:
-        if not is_parameter(value):
-            raise ValueError(
-                f"'{text}' is read as {type(value).__name__} by the rules of YAML, a parameter is a bool, int, float, "
-                "str or a list of one of them; for a string use ParameterValue(..., value_type=str)"
-            )
-        return value
-    scalar, is_list = _scalar_of(value_type)
-    fits = isinstance(value, list) and all(type(item) is scalar for item in value) if is_list else type(value) is scalar
-    if not fits:
-        raise ValueError(f"expected {value_type if is_list else value_type.__name__}, got '{text}'")
-    return value
-
-
-def is_parameter(value: Any) -> bool:
-    """Return whether a value can be a parameter: a scalar, or a list of scalars of one type."""
-    if isinstance(value, (list, tuple)):
-        return bool(value) and type(value[0]) in _SCALARS and len({type(item) for item in value}) == 1
-    return type(value) in (*_SCALARS, bytes)
+    return item if text is None else _parameter_values.text_as(text, scalar)

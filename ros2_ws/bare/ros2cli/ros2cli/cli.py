@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int | str:
         return int(signal.SIGINT)
     except BrokenPipeError:
         # Whoever read the output has enough of it (`ros2 topic echo ... | head`).
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 stays open until the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (RuntimeError, LookupError, ValueError, OSError) as error:
         return str(error)

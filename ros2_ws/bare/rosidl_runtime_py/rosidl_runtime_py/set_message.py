@@ -11,7 +11,9 @@ from rosidl_parser.definition import (
     AbstractNestedType,
     AbstractString,
     AbstractWString,
+    Array,
     BasicType,
+    BoundedSequence,
     NamespacedType,
 )
 
@@ -90,13 +92,18 @@ def _converted(value: Any, field_type: Any, path: str, submessage: Callable[[Any
             value = list(value)
         if isinstance(value, (str, dict)) or not isinstance(value, Iterable):
             raise TypeError(f"field '{path}' expects a list, got {value!r}")
+        value = list(value)
+        _check_length(value, field_type, path)
         return [_converted(item, field_type.value_type, f"{path}[{i}]", submessage) for i, item in enumerate(value)]
     if isinstance(field_type, NamespacedType):
         return submessage(field_type, value, path)
     if isinstance(field_type, (AbstractString, AbstractWString)):
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise TypeError(f"field '{path}' expects text, got {value!r} (quote it in YAML: \"{value}\")")
-        return str(value)
+        text = str(value)
+        if getattr(field_type, "maximum_size", None) is not None and len(text) > field_type.maximum_size:
+            raise ValueError(f"field '{path}' takes at most {field_type.maximum_size} characters, got {len(text)}")
+        return text
     assert isinstance(field_type, BasicType)
     return _number(value, field_type.typename, path)
 
@@ -115,11 +122,27 @@ def _number(value: Any, typename: str, path: str) -> Any:
         number = float(value) if typename in _FLOATS else _integer(value)
     except ValueError as error:
         raise TypeError(f"field '{path}' expects a number ({typename}), got {value!r}") from error
-    if typename == "octet":
-        if not 0 <= number <= 255:
-            raise ValueError(f"field '{path}' expects a number from 0 to 255, got {value!r}")
-        return bytes([int(number)])
-    return number
+    if typename not in _FLOATS:
+        # The messages themselves do not check: a number out of range would be sent as another one.
+        lowest, highest = _range_of(typename)
+        if not lowest <= number <= highest:
+            raise ValueError(f"field '{path}' ({typename}) expects {lowest} to {highest}, got {value!r}")
+    return bytes([int(number)]) if typename == "octet" else number
+
+
+def _range_of(typename: str) -> tuple[int, int]:
+    """Return the least and the greatest value of an integer type."""
+    if typename in ("octet", "char"):
+        return 0, 255
+    bits = int(typename.removeprefix("u").removeprefix("int"))
+    return (0, 2**bits - 1) if typename.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def _check_length(value: list[Any], field_type: AbstractNestedType, path: str) -> None:
+    if isinstance(field_type, Array) and len(value) != field_type.size:
+        raise ValueError(f"field '{path}' expects {field_type.size} items, got {len(value)}")
+    if isinstance(field_type, BoundedSequence) and len(value) > field_type.maximum_size:
+        raise ValueError(f"field '{path}' takes at most {field_type.maximum_size} items, got {len(value)}")
 
 
 def _integer(value: Any) -> int:

@@ -84,29 +84,33 @@ class Target:
 
 
 class _Curve:
-    """A chunk as a function of time."""
+    """A chunk as a function of time, from its capture on.
+
+    Between capture and the first row there is no prediction. The curve runs there as it does from the first row to the
+    second, backwards: a target that stood still at the first row would hold every fast replanning policy back.
+    """
 
     def __init__(self, chunk: BaseChunk) -> None:
         self.chunk = chunk
-        self.positions = chunk.base_from_tip[:, :3, 3].copy()
+        rows = chunk.base_from_tip[:, :3, 3]
+        following = 1 if chunk.rows > 1 else 0
+        self.positions = np.concatenate([[2.0 * rows[0] - rows[following]], rows])
         self.tangents = np.zeros_like(self.positions)
-        if chunk.rows > 2:
-            self.tangents[1:-1] = (self.positions[2:] - self.positions[:-2]) / (2.0 * chunk.period)
-        if chunk.rows > 1:
-            self.tangents[0] = (self.positions[1] - self.positions[0]) / chunk.period
-        self.rotations = Rotation.from_matrix(chunk.base_from_tip[:, :3, :3])
-        self.turns = (
-            (self.rotations[1:] * self.rotations[:-1].inv()).as_rotvec() if chunk.rows > 1 else np.zeros((0, 3))
-        )
+        self.tangents[1:-1] = (self.positions[2:] - self.positions[:-2]) / (2.0 * chunk.period)
+        self.tangents[0] = (self.positions[1] - self.positions[0]) / chunk.period
+        rotations = Rotation.from_matrix(chunk.base_from_tip[:, :3, :3])
+        before = rotations[0] * rotations[following].inv() * rotations[0]
+        self.rotations = Rotation.concatenate([before, rotations])
+        self.turns = (self.rotations[1:] * self.rotations[:-1].inv()).as_rotvec()
 
     def at(self, time: float) -> Target:
         chunk = self.chunk
-        place = (time - chunk.stamp) / chunk.period - 1.0  # in rows
-        gripper = float(chunk.gripper[int(np.clip(math.floor(place + 1e-6), 0, chunk.rows - 1))])
+        place = (time - chunk.stamp) / chunk.period  # in rows, the capture at 0, the first row at 1
+        gripper = float(chunk.gripper[int(np.clip(math.floor(place + 1e-6) - 1, 0, chunk.rows - 1))])
         still = np.zeros(3)
-        if place <= 0.0 or chunk.rows == 1:
+        if place < 0.0:
             return Target(self.positions[0], still, self.rotations[0], still, gripper)
-        if place >= chunk.rows - 1:
+        if place >= chunk.rows:
             return Target(self.positions[-1], still, self.rotations[-1], still, gripper)
         index = int(place)
         s = place - index

@@ -110,8 +110,8 @@ def load(folder: Path) -> Checkpoint:
     config = ModelConfig.from_dict(header.get("model", {}))
     contract = ActionContract.from_dict(read_json(folder, "contract.json"))
     check_fits(config, contract)
-    vocabulary = Vocabulary.from_json((folder / "tokenizer.json").read_text(), read_json(folder, "tasks.json"))
-    normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"))
+    vocabulary = Vocabulary.from_json(json.dumps(read_json(folder, "tokenizer.json")), read_json(folder, "tasks.json"))
+    normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"), config.horizon)
     network = VipaNetwork(config, vocabulary.image_token, normalisation)
     fill(network, folder / "model.safetensors")
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}

@@ -3,6 +3,10 @@
 a_tau = (1 - tau) * noise + tau * action, target action - noise, tau from 0 (noise) to 1 (action). Blocks alternate
 cross-attention to the condition and self-attention over state and actions, each modulated by tau (AdaLN-Zero, Peebles
 and Xie 2023, section 3.2; alternation after GR00T N1.5).
+
+The blocks' output is the action; the velocity follows from it as (action - a_tau) / (1 - tau) (Li and He 2025, "Back to
+Basics: Let Denoising Generative Models Denoise"). Given what the head is told, an action is nearly certain and its
+noise is not: a network that had to output the noise as well would spend its precision on that.
 """
 
 from __future__ import annotations
@@ -10,7 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vipa_policy.model.config import ACTION_SIZE, STATE_SIZE, HeadConfig
+from vipa_policy.model.config import ACTION_SIZE, HeadConfig
+
+SMALLEST_REMAINDER = 0.2  # of 1 - tau, in the loss: with 4 Euler steps the last one begins at 0.25
 
 
 def time_features(tau: Tensor, width: int) -> Tensor:
@@ -56,12 +62,12 @@ class Block(nn.Module):
 class ActionHead(nn.Module):
     """Velocity field of the flow from noise to a normalised action chunk."""
 
-    def __init__(self, config: HeadConfig, horizon: int) -> None:
+    def __init__(self, config: HeadConfig, horizon: int, state_size: int) -> None:
         super().__init__()
         self.width = config.width
         self.action_in = nn.Linear(ACTION_SIZE, config.width)
         self.state_in = nn.Sequential(
-            nn.Linear(STATE_SIZE, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
+            nn.Linear(state_size, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
         )
         self.position = nn.Parameter(0.02 * torch.randn(horizon + 1, config.width))
         self.time = nn.Sequential(
@@ -74,12 +80,12 @@ class ActionHead(nn.Module):
         nn.init.zeros_(self.action_out.bias)
 
     def forward(self, noisy: Tensor, tau: Tensor, state: Tensor, condition: Tensor) -> Tensor:
-        """Return the velocity (N, horizon, ACTION_SIZE).
+        """Return the action (N, horizon, ACTION_SIZE) that the noisy one is believed to come from.
 
         Args:
             noisy: (N, horizon, ACTION_SIZE) normalised actions at time tau.
             tau: (N,) in [0, 1].
-            state: (N, STATE_SIZE) normalised.
+            state: (N, state_size) normalised.
             condition: (N, C, width).
         """
         time = self.time(time_features(tau, self.width))
@@ -93,23 +99,26 @@ class ActionHead(nn.Module):
     ) -> Tensor:
         """Return the masked mean squared error of the velocity (paper equation for L_FM; tau ~ U(0, 1)).
 
+        Both velocities share a_tau, so their difference is that of the actions over 1 - tau.
+
         Args:
             action: (N, horizon, ACTION_SIZE) normalised.
-            state: (N, STATE_SIZE).
+            state: (N, state_size).
             condition: (N, C, width).
             valid: (N, horizon) bool.
             noise: as action.
             tau: (N,).
         """
         mixed = (1 - tau[:, None, None]) * noise + tau[:, None, None] * action
-        velocity = self(mixed, tau, state, condition)
-        squared = (velocity.float() - (action - noise)).square().mean(dim=-1)
-        return (squared * valid).sum() / valid.sum().clamp(min=1)
+        remainder = (1 - tau[:, None, None]).clamp(min=SMALLEST_REMAINDER)
+        error = (self(mixed, tau, state, condition).float() - action) / remainder
+        return (error.square().mean(dim=-1) * valid).sum() / valid.sum().clamp(min=1)
 
     def sample(self, noise: Tensor, state: Tensor, condition: Tensor, steps: int) -> Tensor:
         """Integrate from noise (N, horizon, ACTION_SIZE) to an action by Euler steps."""
-        action = noise
+        noisy = noise
         for index in range(steps):
             tau = torch.full((len(noise),), index / steps, device=noise.device)
-            action = action + self(action, tau, state, condition) / steps
-        return action
+            velocity = (self(noisy, tau, state, condition) - noisy) / (1 - index / steps)
+            noisy = noisy + velocity / steps
+        return noisy

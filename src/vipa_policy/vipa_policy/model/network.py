@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vipa_policy.model.config import ACTION_SIZE, ModelConfig
+from vipa_policy.model.config import ACTION_SIZE, STATE_SIZE, ModelConfig
 from vipa_policy.model.fusion import CrossAttentionFusion
 from vipa_policy.model.head import ActionHead
 from vipa_policy.model.normalisation import Normalisation
@@ -17,6 +17,7 @@ from vipa_policy.model.semantic import SemanticSide
 from vipa_policy.model.spatial import PointmapEncoder, SpatialTokens, fourier_features
 
 ANCHOR_BANDS = 6
+OFFSET_BANDS = 7  # down to 3 cm: what happens around the thing is finer than a normalised offset shows
 ANCHOR_HIT = 0.04  # m: a pointed position this near to the true one is the named thing
 ANCHOR_NOISE = 0.005  # m, so that the head does not trust a true anchor more than it may trust a predicted one
 
@@ -62,7 +63,7 @@ class VipaNetwork(nn.Module):
         self.pointing = Pointing(language, config.spatial.fine_width)
         self.query_out = nn.Sequential(nn.LayerNorm(language), nn.Linear(language, head))
         self.anchor_out = nn.Linear(6 * ANCHOR_BANDS + config.spatial.fine_width, head)
-        self.head = ActionHead(config.head, config.horizon)
+        self.head = ActionHead(config.head, config.horizon, STATE_SIZE + 6 * OFFSET_BANDS)
 
     def condition(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
         """Encode observations and instructions.
@@ -89,6 +90,11 @@ class VipaNetwork(nn.Module):
         where = fourier_features(anchor, ANCHOR_BANDS).to(feature.dtype)
         seen = self.anchor_out(torch.cat([where, feature], dim=-1))
         return torch.cat([self.query_out(condition.hidden), seen[:, :, None]], dim=2)
+
+    def head_state(self, state: Tensor, anchor: Tensor) -> Tensor:
+        """Return (..., STATE_SIZE + 6 * OFFSET_BANDS): the normalised state, and the tip's offset at several scales."""
+        offset = fourier_features(state[..., :3] - anchor, OFFSET_BANDS)
+        return torch.cat([self.normalisation.state(state, anchor), offset], dim=-1)
 
     def teach_anchor(self, predicted: Tensor, targets: Targets, generator: torch.Generator | None) -> Tensor:
         """Return the anchors (B, K, 3) the head trains with: the predicted ones where they hit, else the true ones.
@@ -123,8 +129,8 @@ class VipaNetwork(nn.Module):
         """
         condition = self.condition(inputs, words, words_mask)
         anchor = self.teach_anchor(condition.pointed.anchor.detach(), targets, generator)
-        action = self.normalisation.action(targets.action, anchor[:, :, None])
         own = state[:, None].expand(-1, words.shape[1], -1)
+        action = self.normalisation.action(targets.action, own)
         count = anchor.shape[0] * anchor.shape[1]
 
         def repeat(values: Tensor) -> Tensor:
@@ -134,7 +140,7 @@ class VipaNetwork(nn.Module):
         tau = torch.rand(count * draws, generator=generator, device=action.device)
         flow = self.head.flow_loss(
             repeat(action),
-            repeat(self.normalisation.state(own, anchor)),
+            repeat(self.head_state(own, anchor)),
             repeat(self.head_tokens(condition, anchor)),
             repeat(targets.valid),
             noise,
@@ -163,7 +169,7 @@ class VipaNetwork(nn.Module):
         """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.pointed.anchor
-        own = self.normalisation.state(state[:, None].expand(-1, words.shape[1], -1), anchor)
+        own = state[:, None].expand(-1, words.shape[1], -1)
         noise = torch.randn(
             anchor.shape[0] * anchor.shape[1],
             self.config.horizon,
@@ -171,5 +177,7 @@ class VipaNetwork(nn.Module):
             generator=generator,
             device=anchor.device,
         )
-        action = self.head.sample(noise, own.flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps)
-        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), anchor[:, :, None]), condition.pointed
+        action = self.head.sample(
+            noise, self.head_state(own, anchor).flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps
+        )
+        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own), condition.pointed

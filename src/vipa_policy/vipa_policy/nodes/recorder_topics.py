@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
@@ -19,10 +20,10 @@ from vipa_policy.episode import CameraTopics, QosDescription, TopicDescription
 from vipa_policy.episode.definitions import full_definition, type_hash
 from vipa_policy.errors import VipaError
 
-# Best effort matches every publisher. The depth bridges the executor's pauses: half a second of each stream.
-IMAGE_QOS = QoSProfile(depth=15, reliability=ReliabilityPolicy.BEST_EFFORT)
-STATE_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
-RELIABLE_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+# Best effort matches every publisher. The depths bridge pauses of a busy machine: seconds of each stream.
+IMAGE_QOS = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
+STATE_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -99,9 +100,17 @@ def describe(node: Node, topic: RecordedTopic) -> TopicDescription:
     return TopicDescription(
         name,
         topic.type_name,
-        full_definition(topic.type_name, get_package_share_directory),
-        type_hash(topic.type_name, get_package_share_directory),
+        *_definition_and_hash(topic.type_name),
         tuple(dict.fromkeys(_qos(profile) for profile in offered)),
+    )
+
+
+@cache
+def _definition_and_hash(type_name: str) -> tuple[str, str]:
+    # Read once, when the node is configured: a dozen files at an episode's first messages would hold the others up.
+    return (
+        full_definition(type_name, get_package_share_directory),
+        type_hash(type_name, get_package_share_directory),
     )
 
 

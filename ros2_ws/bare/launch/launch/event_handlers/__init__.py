@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..event import Event
-from ..event_handler import ActionEventHandler, BaseEventHandler, EventHandler, listed
+from ..event_handler import ActionEventHandler, BaseEventHandler, listed
 from ..events import IncludeLaunchDescription, Shutdown
 from ..events.process import ProcessExited, ProcessStarted
 from ..launch_description_entity import LaunchDescriptionEntity
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..actions.execute_local import ExecuteLocal
     from ..launch_context import LaunchContext
 
-__all__ = ["EventHandler", "OnIncludeLaunchDescription", "OnProcessExit", "OnProcessStart", "OnShutdown"]
+__all__ = ["OnIncludeLaunchDescription", "OnProcessExit", "OnProcessStart", "OnShutdown"]
 
 
 class OnProcessStart(ActionEventHandler):

@@ -1,5 +1,5 @@
 """The error of substitutions."""
 
 
-class SubstitutionFailure(Exception):  # noqa: N818 the name is ROS 2's
+class SubstitutionFailure(Exception):
     """A substitution has no text to give."""

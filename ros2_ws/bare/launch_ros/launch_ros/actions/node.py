@@ -16,14 +16,9 @@ from launch.utilities import normalize_to_list_of_substitutions, perform_substit
 from rclpy.validate_namespace import validate_namespace
 from rclpy.validate_node_name import validate_node_name
 
+from .._node_arguments import check_parameters, evaluate_parameters, evaluate_remappings
 from ..substitutions import ExecutableInPackage
-from ..utilities import (
-    check_parameters,
-    evaluate_parameters,
-    evaluate_remappings,
-    make_namespace_absolute,
-    prefix_namespace,
-)
+from ..utilities import make_namespace_absolute, prefix_namespace
 
 _NAMES_IN_CONTEXT = "launch_ros_node_names"
 

@@ -10,7 +10,8 @@ from launch.utilities import normalize_to_list_of_substitutions, perform_substit
 from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
 
-from ..utilities import evaluate_parameter_dict, make_namespace_absolute, prefix_namespace
+from .._node_arguments import evaluate_parameter_dict
+from ..utilities import make_namespace_absolute, prefix_namespace
 
 
 class PushROSNamespace(Action):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rosbags.typesys import Stores, get_typestore
+
 from vipa_policy.episode import QosDescription, TopicDescription
 
 STORE = get_typestore(Stores.ROS2_JAZZY)

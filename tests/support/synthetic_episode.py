@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from episode_fixtures import STORE, describe, serialise
 from numpy.typing import NDArray
 from rosbags.typesys import get_types_from_msg
 from scipy.spatial.transform import Rotation
+
+from support.recorded_messages import STORE, describe, serialise
 from vipa_policy import geometry
 from vipa_policy.episode import CameraTopics, EpisodeInfo, EpisodeWriter, Outcome
 
@@ -124,7 +125,7 @@ def moving(velocity: tuple[float, float, float], spin: tuple[float, float, float
 
 @dataclass
 class Scene:
-    """Motions as functions of seconds since START, and what to leave out of the recording."""
+    """Motions as functions of seconds since ``start``, and what to leave out of the recording."""
 
     base_from_link: Callable[[float], NDArray[np.float64]] = field(
         default_factory=lambda: moving(
@@ -141,6 +142,7 @@ class Scene:
     )
     camera_moves: bool = True
     duration: float = 2.0
+    start: int = START
     drop: Callable[[str, int], bool] = lambda topic, index: False
     objects: bool = True
     execution: bool = False
@@ -167,7 +169,7 @@ class Scene:
 
     def image_stamps(self) -> list[int]:
         # The first image half a period in, so that TF and joint states surround every one.
-        return [START + PERIOD // 2 + index * PERIOD for index in range(int(self.duration * 15))]
+        return [self.start + PERIOD // 2 + index * PERIOD for index in range(int(self.duration * 15))]
 
 
 def recording(scene: Scene) -> list[tuple[int, str, Any]]:
@@ -178,14 +180,14 @@ def recording(scene: Scene) -> list[tuple[int, str, Any]]:
         if not scene.drop(topic, index):
             found.append((arrival, topic, item))
 
-    tip = transform_stamped("link", "tip", START, scene.link_from_tip)
-    static = [transform_stamped("world", "base", START, np.eye(4)), tip]
+    tip = transform_stamped("link", "tip", scene.start, scene.link_from_tip)
+    static = [transform_stamped("world", "base", scene.start, np.eye(4)), tip]
     if not scene.camera_moves:
-        static.append(transform_stamped("world", "camera_optical", START, scene.world_from_camera(0.0)))
-    add(START, "/tf_static", 0, message("tf2_msgs/msg/TFMessage", transforms=static))
+        static.append(transform_stamped("world", "camera_optical", scene.start, scene.world_from_camera(0.0)))
+    add(scene.start, "/tf_static", 0, message("tf2_msgs/msg/TFMessage", transforms=static))
     for index in range(int(scene.duration * 200) + 20):
         seconds = index / 200
-        stamp = START + index * (SECOND // 200)
+        stamp = scene.start + index * (SECOND // 200)
         moved = [transform_stamped("base", "link", stamp, scene.base_from_link(seconds))]
         if scene.camera_moves:
             moved.append(transform_stamped("world", "camera_optical", stamp, scene.world_from_camera(seconds)))
@@ -210,7 +212,7 @@ def recording(scene: Scene) -> list[tuple[int, str, Any]]:
         if scene.objects:
             add(arrival, "/cell/state", index, cell_state(stamp, scene))
     for seconds, words in scene.words:
-        add(START + int(seconds * SECOND), "/instruction", 0, message("std_msgs/msg/String", data=words))
+        add(scene.start + int(seconds * SECOND), "/instruction", 0, message("std_msgs/msg/String", data=words))
     return sorted(found, key=lambda item: item[0])
 
 
@@ -232,7 +234,7 @@ def execution_state(stamp: int, width: float) -> Any:
 
 
 def cell_state(stamp: int, scene: Scene) -> Any:
-    seconds = (stamp - START) / SECOND
+    seconds = (stamp - scene.start) / SECOND
     red = scene.grasp_point(seconds)
     objects = [
         message(
