@@ -156,6 +156,10 @@ def main(arguments: list[str] | None = None) -> int:
     except DatasetError as error:
         print(f"eval_cell: {error}", file=sys.stderr)
         return 1
+    if _is_complete(results, options):
+        results.close()
+        _report(settings, results.results, 0.0, options.out / f"{name}.png")
+        return 0
     lifetime = Lifetime()
     use_domain(free_domain() if options.domain_id is None else options.domain_id)
     try:
@@ -170,6 +174,14 @@ def main(arguments: list[str] | None = None) -> int:
         results.close()
     _report(settings, results.results, factor, options.out / f"{name}.png")
     return 0
+
+
+def _is_complete(results: ResultsFile, options: argparse.Namespace) -> bool:
+    """Whether a resumed run has nothing left to try."""
+    wanted = {(index, False) for index in range(options.n)} | {
+        (index, True) for index in range(min(options.swaps, options.n))
+    }
+    return wanted <= {result.key for result in results.results}
 
 
 def _measure(
