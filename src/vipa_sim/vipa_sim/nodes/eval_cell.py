@@ -28,6 +28,7 @@ from vipa_sim.experts import TASKS
 from vipa_sim.nodes.cell_client import CellClient, Trial, objects_of
 from vipa_sim.nodes.cell_parameters import read_camera_pose
 from vipa_sim.nodes.launched_graph import GraphError, LaunchedGraph, free_domain, use_domain
+from vipa_sim.statistics import wilson_interval
 
 # s of simulated time a trial may take.
 TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
@@ -226,7 +227,7 @@ def _measure(
 def _report(settings: Settings, results: list[TrialResult], factor: float, picture: Path) -> None:
     evaluation.plot(settings, results, picture)
     summary = evaluation.summarise(settings, results)
-    low, high = summary["ci95"]
+    low, high = wilson_interval(summary["success"], summary["n"])
     print(f"eval_cell: plot in {picture}", file=sys.stderr, flush=True)
     print(f"success: {summary['success']}/{summary['n']}  rate {summary['rate']:.3f}  95% CI [{low:.3f}, {high:.3f}]")
     print(json.dumps({**summary, "real_time_factor": round(factor, 3)}), flush=True)
