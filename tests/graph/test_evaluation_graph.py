@@ -16,7 +16,7 @@ from vipa_sim.nodes.launched_graph import GraphError, LaunchedGraph, free_domain
 
 pytestmark = pytest.mark.graph
 
-LONGEST = 400.0
+LONGEST = 250.0
 
 
 def evaluate(out: Path, domain: int, *arguments: str) -> subprocess.CompletedProcess[str]:
