@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from cell_graph import LATCHED, NodeProcess, Observer, stamps
 from geometry_msgs.msg import PoseStamped
+from graph.cell_graph import LATCHED, NodeProcess, Observer, stamps
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from cell_graph import PATIENCE, NodeProcess, Observer
+from graph.cell_graph import PATIENCE, NodeProcess, Observer
 from sensor_msgs.msg import JointState
 
 from vipa_msgs.msg import CellState

@@ -15,8 +15,8 @@ NANOSECONDS = 1_000_000_000
 
 # A rendered frame takes about two ticks of wall time. That much is caught up; a stall of the whole machine is not.
 BACKLOG = 0.1
-# Caught up at twice the pace of late at most: a clock that ran in bursts would outrun the other nodes of a busy machine,
-# which have to keep up with every tick.
+# Caught up at twice the pace of late at most: a clock that ran in bursts would outrun the other nodes of a busy
+# machine, which have to keep up with every tick.
 CATCH_UP = 2.0
 # Ticks over which the pace of late is averaged, about a second, and how long one of them may count, in periods.
 PACE_TICKS = 200

@@ -44,6 +44,8 @@ class Settings:
         patience: s, how long after a chunk was due the arm goes on without it.
         first_interval: s, when the second chunk is due after the first.
         crossfade: s over which the gap at a seam fades out.
+        lead: s by which the arm follows its target late. Every chunk begins where the arm was measured; without the
+            lead it would be called back by this lag at every chunk, and crawl.
         following_error: m between commanded and measured tip beyond which the arm is taken to be elsewhere.
     """
 
@@ -51,13 +53,14 @@ class Settings:
     patience: float = 0.12
     first_interval: float = 0.6
     crossfade: float = 0.15
+    lead: float = 0.05
     following_error: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0.0 < self.period <= 0.02:
             raise ValueError(f"expected a setpoint period in (0, 0.02] s, got {self.period}")
-        if not (self.patience > 0.0 and self.first_interval > 0.0 and self.crossfade >= 0.0):
-            raise ValueError("expected patience and first_interval above 0 s and crossfade of 0 s or more")
+        if not (self.patience > 0.0 and self.first_interval > 0.0 and self.crossfade >= 0.0 and self.lead >= 0.0):
+            raise ValueError("expected patience and first_interval above 0 s, crossfade and lead of 0 s or more")
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Executor:
         self.stopped = False
         self.hold_reason = "no chunk yet"
         self._tracker = Tracker(limits, settings.period, base_from_tip)
-        self._timeline = Timeline(settings.crossfade)
+        self._timeline = Timeline(settings.crossfade, settings.lead)
         self._gripper = gripper or GripperGate()
         self._time = now
         self._held_since = now

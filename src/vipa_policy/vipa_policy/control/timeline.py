@@ -138,10 +138,12 @@ class Timeline:
 
     Args:
         crossfade: s over which the gap at a seam fades out.
+        lead: s by which the arm lags behind its target; rows are commanded so much before the arm is due there.
     """
 
-    def __init__(self, crossfade: float = 0.15) -> None:
+    def __init__(self, crossfade: float = 0.15, lead: float = 0.0) -> None:
         self._crossfade = crossfade
+        self._lead = lead
         self._curve: _Curve | None = None
         self._seam = 0.0
         self._gap_position: Array = np.zeros(3)
@@ -185,7 +187,7 @@ class Timeline:
         if before is None:
             self._gap_position, self._gap_rotation = np.zeros(3), np.zeros(3)
         else:
-            after = self._curve.at(now)
+            after = self._curve.at(now + self._lead)
             self._gap_position = before.position - after.position
             self._gap_rotation = (before.rotation * after.rotation.inv()).as_rotvec()
 
@@ -193,7 +195,7 @@ class Timeline:
         """Return the target at a time in s; None without a chunk. After the last row it rests there."""
         if self._curve is None:
             return None
-        target = self._curve.at(time)
+        target = self._curve.at(time + self._lead)
         fraction = (time - self._seam) / self._crossfade if self._crossfade > 0.0 else 1.0
         if fraction >= 1.0:
             return target

@@ -24,6 +24,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("patience", 0.12, "s, how long the arm goes on after a chunk was due and did not come", real(0.02, 2.0)),
     ("first_interval", 0.6, "s, when the second chunk is due after the first", real(0.05, 5.0)),
     ("crossfade", 0.15, "s, over which the gap between two chunks fades out", real(0.0, 1.0)),
+    ("lead", 0.05, "s, by which the arm follows its target late; rows are commanded so much earlier", real(0.0, 0.5)),
     ("following_error", 0.05, "m, tip further than this from its target: hold, start afresh there", real(0.005, 1.0)),
     ("tf_wait", 0.06, "s, how long a chunk waits for the transform at its stamp", real(0.0, 0.5)),
     ("tf_timeout", 0.08, "s, age of the tip's transform beyond which the arm holds", real(0.01, 1.0)),
@@ -44,7 +45,7 @@ def limits_from(values: dict[str, Any]) -> Limits:
 
 def settings_from(values: dict[str, Any]) -> Settings:
     """Return the executor's settings of parameter values. Raises ValueError where they contradict each other."""
-    names = ("patience", "first_interval", "crossfade", "following_error")
+    names = ("patience", "first_interval", "crossfade", "lead", "following_error")
     return Settings(period=1.0 / values["rate"], **{name: values[name] for name in names})
 
 

@@ -2,7 +2,7 @@
 
 It works on a graph in which the scripted policy drives the arm, so that demonstrations pass through the same pictures,
 transforms, limits and controller as a policy's motion does: ``ros2 launch vipa_bringup record_cell.launch.py``.
-Guarded by tests/graph/test_scripted_graph.py.
+Guarded by tests/graph/test_evaluation_graph.py.
 """
 
 from __future__ import annotations

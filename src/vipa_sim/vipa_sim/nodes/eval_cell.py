@@ -28,6 +28,7 @@ from vipa_sim.experts import TASKS
 from vipa_sim.nodes.cell_client import CellClient, Trial, objects_of
 from vipa_sim.nodes.cell_parameters import read_camera_pose
 from vipa_sim.nodes.launched_graph import GraphError, LaunchedGraph, free_domain, use_domain
+from vipa_sim.statistics import wilson_interval
 
 # s of simulated time a trial may take.
 TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
@@ -156,6 +157,10 @@ def main(arguments: list[str] | None = None) -> int:
     except DatasetError as error:
         print(f"eval_cell: {error}", file=sys.stderr)
         return 1
+    if _is_complete(results, options):
+        results.close()
+        _report(settings, results.results, 0.0, options.out / f"{name}.png")
+        return 0
     lifetime = Lifetime()
     use_domain(free_domain() if options.domain_id is None else options.domain_id)
     try:
@@ -170,6 +175,14 @@ def main(arguments: list[str] | None = None) -> int:
         results.close()
     _report(settings, results.results, factor, options.out / f"{name}.png")
     return 0
+
+
+def _is_complete(results: ResultsFile, options: argparse.Namespace) -> bool:
+    """Whether a resumed run has nothing left to try."""
+    wanted = {(index, False) for index in range(options.n)} | {
+        (index, True) for index in range(min(options.swaps, options.n))
+    }
+    return wanted <= {result.key for result in results.results}
 
 
 def _measure(
@@ -214,7 +227,7 @@ def _measure(
 def _report(settings: Settings, results: list[TrialResult], factor: float, picture: Path) -> None:
     evaluation.plot(settings, results, picture)
     summary = evaluation.summarise(settings, results)
-    low, high = summary["ci95"]
+    low, high = wilson_interval(summary["success"], summary["n"])
     print(f"eval_cell: plot in {picture}", file=sys.stderr, flush=True)
     print(f"success: {summary['success']}/{summary['n']}  rate {summary['rate']:.3f}  95% CI [{low:.3f}, {high:.3f}]")
     print(json.dumps({**summary, "real_time_factor": round(factor, 3)}), flush=True)

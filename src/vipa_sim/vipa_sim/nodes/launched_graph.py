@@ -1,6 +1,6 @@
 """A graph started by ``ros2 launch`` in a process group and domain of its own, and stopped whole.
 
-Used by the evaluation, the demo and the tests. Guarded by tests/graph/test_launched_graph.py.
+Used by the evaluation, the demo and the tests. Guarded by tests/graph/test_evaluation_graph.py.
 """
 
 from __future__ import annotations

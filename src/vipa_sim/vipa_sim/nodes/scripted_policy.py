@@ -2,7 +2,7 @@
 
 It takes the place of the policy node, with the same topics and the same contract, so that the whole graph runs, is
 tested and records demonstrations before anything is trained. It knows the cell's truth and so works in the simulated
-cell only. Guarded by tests/graph/test_scripted_graph.py.
+cell only. Guarded by tests/graph/test_evaluation_graph.py.
 """
 
 from __future__ import annotations
