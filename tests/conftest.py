@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.domains import DomainAllocator
 from support.processes import ProcessStarter
 from support.workspace import REPOSITORY, sourced_environment
+
+settings.register_profile("vipa", deadline=None)  # how fast a machine is proves nothing here
+settings.load_profile("vipa")
 
 
 @pytest.fixture(scope="session")

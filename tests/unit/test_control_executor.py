@@ -129,7 +129,7 @@ def play(rig: Rig, sequence: list[Event]) -> None:
 
 
 @given(st.lists(events, min_size=1, max_size=14))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_sequence_of_events_passes_a_limit_and_all_end_in_a_hold(sequence: list[Event]) -> None:
     rig = Rig()
     play(rig, sequence)
