@@ -1,5 +1,6 @@
 """Fixtures for every test: the sourced workspace, a ROS domain of one's own, processes that are proven to end."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from support.workspace import REPOSITORY, sourced_environment
 
 settings.register_profile("vipa", deadline=None)  # how fast a machine is proves nothing here
 settings.load_profile("vipa")
+
+# For nodes in the tests' own process; the middleware and torch read these when they start.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 @pytest.fixture(scope="session")
