@@ -16,7 +16,6 @@ settings.load_profile("vipa")
 # For nodes in the tests' own process; the middleware and torch read these when they start.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +40,6 @@ def workspace_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         OMP_NUM_THREADS="1",
         PYTHONUNBUFFERED="1",
     )
-    environment.setdefault("MUJOCO_GL", "egl")
     return environment
 
 
