@@ -1,12 +1,21 @@
 """Fixtures for every test: the sourced workspace, a ROS domain of one's own, processes that are proven to end."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.domains import DomainAllocator
 from support.processes import ProcessStarter
 from support.workspace import REPOSITORY, sourced_environment
+
+settings.register_profile("vipa", deadline=None)  # how fast a machine is proves nothing here
+settings.load_profile("vipa")
+
+# For nodes in the tests' own process; the middleware and torch read these when they start.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +40,6 @@ def workspace_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         OMP_NUM_THREADS="1",
         PYTHONUNBUFFERED="1",
     )
-    environment.setdefault("MUJOCO_GL", "egl")
     return environment
 
 

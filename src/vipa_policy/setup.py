@@ -17,7 +17,6 @@ setup(
     install_requires=[
         "numpy>=1.26",
         "opencv-python>=4.9,<5",
-        "ruckig>=0.14",
         "scipy>=1.11",
         "pyyaml>=6",
         "safetensors>=0.4",

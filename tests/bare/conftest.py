@@ -5,14 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hypothesis import settings
-
 ROOT = Path(__file__).resolve().parents[2]
 
 sys.path.insert(0, str(ROOT / "tests"))
 for path in (ROOT / "src" / "vipa_policy", *sorted((ROOT / "ros2_ws" / "bare").iterdir())):
     if (path / "setup.py").is_file() and str(path) not in sys.path:
         sys.path.insert(0, str(path))
-
-settings.register_profile("bare", deadline=None)  # how fast a machine is proves nothing here
-settings.load_profile("bare")

@@ -69,7 +69,6 @@ class Observer:
     """A node in the test's own process that keeps what it hears."""
 
     def __init__(self, domain: int) -> None:
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)
         self.node = rclpy.create_node("observer", context=self.context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from rclpy.parameter import Parameter
 from vipa_policy.control.executor import State
 from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.policy_node import Loader, PolicyNode
+from vipa_sim.nodes.launched_graph import free_domain
 
 
 class Rig:
@@ -56,7 +56,7 @@ def rig(
     **parameters: Any,
 ) -> Iterator[Rig]:
     """Start the nodes, wait until they see each other, and take them down again."""
-    rclpy.init(domain_id=int(os.environ.get("ROS_DOMAIN_ID", "57")))
+    rclpy.init(domain_id=free_domain())
     executor = EventsExecutor()
     world = World(executor)
     made = Rig(world, policy or FakePolicy())

@@ -138,8 +138,9 @@ def _instance_attributes(cls: type) -> set[str]:
     names = set()
     for base in cls.__mro__[:-1]:
         for node in ast.walk(_tree_of(base)):
-            is_self = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-            if is_self and isinstance(node.ctx, ast.Store):
+            if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+                continue
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
                 names.add(node.attr)
     return names
 

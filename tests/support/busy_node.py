@@ -29,10 +29,14 @@ class BusyNode(Node):
         self.chat = self.create_publisher(String, "/chat", 10)
         self.pose = self.create_publisher(PoseStamped, "/pose", 10)
         self.numbers = self.create_publisher(Float64MultiArray, "/numbers", 10)
-        self.create_subscription(String, "/heard", lambda message: print(f"heard {message.data}", flush=True), 10)
+        self.create_subscription(String, "/heard", self.hear, 10)
         self.create_service(SetBool, "/switch", self.switch)
         self.create_timer(1.0 / self.get_parameter("rate").value, self.talk)
         self.grip_server = ActionServer(self, MoveGripper, "/grip", self.grip)
+
+    def hear(self, message: String) -> None:
+        """Say what was heard."""
+        print(f"heard {message.data}", flush=True)
 
     def talk(self) -> None:
         """Publish one message on each topic."""

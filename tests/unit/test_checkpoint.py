@@ -3,13 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from support.small_network import make_observation, make_view
 
 from vipa_policy.errors import CheckpointError, ContractMismatch, InstructionError, ObservationError
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model import load_policy
 from vipa_policy.model.checkpoint import FILES
-
-from .conftest import make_observation, make_view
 
 WORDS = "reach the red block"
 

@@ -129,7 +129,7 @@ def play(rig: Rig, sequence: list[Event]) -> None:
 
 
 @given(st.lists(events, min_size=1, max_size=14))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_sequence_of_events_passes_a_limit_and_all_end_in_a_hold(sequence: list[Event]) -> None:
     rig = Rig()
     play(rig, sequence)
@@ -268,11 +268,15 @@ def test_gripper_goals_are_few_and_one_at_a_time() -> None:
 
 
 def test_replanning_faster_than_the_rows_keeps_the_planned_speed() -> None:
-    """A policy whose every chunk starts at the tip it saw and moves at 0.13 m/s: the arm must move at that speed."""
+    """A policy whose every chunk starts at the tip it saw and moves at 0.13 m/s: the arm must move at that speed.
+
+    The tip it saw is where an arm is that follows its setpoints as late as the settings say.
+    """
     rig = Rig()
     behind = 8  # ticks between an image and its chunk
+    lag = round(rig.executor.settings.lead / TICK)
     for identifier in range(1, 25):
-        seen = rig.poses[max(len(rig.poses) - 1 - behind, 0)]
+        seen = rig.poses[max(len(rig.poses) - 1 - behind - lag, 0)]
         rows = np.tile(seen, (16, 1, 1))
         rows[:, 1, 3] += 0.13 * PERIOD * (np.arange(16) + 1)
         chunk = BaseChunk(identifier, rig.now - behind * TICK, PERIOD, rows, np.full(16, 0.08))

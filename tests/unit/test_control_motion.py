@@ -25,7 +25,7 @@ def norms(vectors: np.ndarray) -> np.ndarray:
 
 
 @given(directions, directions, st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.sampled_from([0.002, 0.005, 0.01, 0.02]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_brake_plan_ends_at_rest_within_the_bounds(
     way: np.ndarray, push: np.ndarray, speed: float, effort: float, period: float
 ) -> None:
@@ -116,7 +116,7 @@ starts = st.tuples(st.floats(0.1, 0.95), st.floats(-0.6, 0.6), st.floats(-0.05, 
 
 
 @given(st.lists(targets, min_size=1, max_size=6), st.integers(1, 60), starts, st.sampled_from([0.005, 0.01, 0.02]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_target_makes_the_tracker_pass_a_limit(
     wanted: list[Target], hold: int, start: tuple[float, float, float], period: float
 ) -> None:

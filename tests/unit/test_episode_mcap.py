@@ -81,7 +81,7 @@ def test_mcap_referee_finds_checksums_index_and_summary_right(tmp_path: Path) ->
     assert yaml.safe_load(embedded.metadata["serialized_metadata"])["message_count"] == metadata["message_count"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.sampled_from(["/a", "/b"]), st.integers(0, 2**62), st.binary(max_size=300)), max_size=40),
     st.integers(1, 2000),

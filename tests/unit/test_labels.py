@@ -43,7 +43,7 @@ def pose(place: Place) -> np.ndarray:
     return matrix
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     start=places,
     motion=places,
@@ -75,7 +75,7 @@ def test_constant_motion_is_labelled_exactly(
     assert valid.all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(first=places, second=places, tip=places)
 def test_only_the_camera_at_the_image_matters(first: Place, second: Place, tip: Place) -> None:
     """The same motion seen by two cameras is the same motion in the base frame, wherever they go later."""

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from support.small_network import make_view
 
 from vipa_policy.model.config import HeadConfig
 from vipa_policy.model.head import ActionHead
@@ -13,8 +14,6 @@ from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.pointing import pointing_loss
 from vipa_policy.model.preparation import prepare_view, stack
 from vipa_policy.model.semantic import suffix_attention, suffix_positions
-
-from .conftest import make_view
 
 WORDS = ["reach the red block", "pick up the green block", "reach the blue block"]
 

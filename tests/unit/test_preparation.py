@@ -27,7 +27,7 @@ def plane_view(width=320, height=240, focal=257.0):
     return CameraView("scene", rgb, depth.astype(np.float32), matrix, np.eye(4))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([(320, 240), (640, 480), (424, 240), (240, 320), (224, 224)]),
     st.floats(0.6, 1.6),
@@ -45,7 +45,7 @@ def test_every_point_lies_on_the_surface(size, zoom, edge):
     assert distance[valid].max() < bound
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.floats(0.0, 0.9))
 def test_anchors_are_measured_points_of_their_own_patch(seed, holes):
     view = plane_view()

@@ -109,7 +109,7 @@ def test_unknown_disconnected_and_circular_frames_are_refused() -> None:
         table.lookup("palm", "base", [START])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-3, 3)] * 3), st.floats(0, 1), st.sampled_from([1, -1])
 )

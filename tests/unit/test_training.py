@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from support.small_network import COLOURS, make_observation, small_config
 
 from vipa_policy.errors import ContractMismatch, DatasetError, InstructionError
 from vipa_policy.model import load_policy
@@ -15,8 +16,6 @@ from vipa_training.augmentation import jitter_colours
 from vipa_training.dataset import Dataset, DatasetWriter
 from vipa_training.finetune import main
 from vipa_training.train import Trainer, TrainingConfig, learning_rate
-
-from .conftest import COLOURS, make_observation, small_config
 
 TEMPLATES = (TaskTemplate("reach", "reach the {colour} block", {"colour": COLOURS}),)
 

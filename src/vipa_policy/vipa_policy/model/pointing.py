@@ -44,9 +44,10 @@ class Pointing(nn.Module):
         super().__init__()
         self.query = nn.Sequential(nn.LayerNorm(language_width), nn.Linear(language_width, fine_width))
         self.key = nn.Linear(fine_width, fine_width)
-        self.vote = nn.Sequential(nn.Linear(fine_width, fine_width), nn.GELU(), nn.Linear(fine_width, 3))
-        nn.init.zeros_(self.vote[-1].weight)
-        nn.init.zeros_(self.vote[-1].bias)
+        vote = nn.Linear(fine_width, 3)
+        self.vote = nn.Sequential(nn.Linear(fine_width, fine_width), nn.GELU(), vote)
+        nn.init.zeros_(vote.weight)
+        nn.init.zeros_(vote.bias)
 
     def forward(self, hidden: Tensor, spatial: SpatialTokens) -> Pointed:
         """Point for every instruction; hidden is (B, K, language_width)."""

@@ -83,7 +83,10 @@ class Vocabulary:
     @property
     def image_token(self) -> int:
         """Id of the image placeholder."""
-        return self.tokenizer.token_to_id(IMAGE_TOKEN)
+        token: int | None = self.tokenizer.token_to_id(IMAGE_TOKEN)
+        if token is None:
+            raise CheckpointError(f"expected a tokenizer that knows {IMAGE_TOKEN!r}, got one without; export it anew")
+        return token
 
     def check(self, text: str) -> str:
         """Return the normalised instruction; raises InstructionError where it is outside what was trained."""
