@@ -1,4 +1,4 @@
-"""Mistakes in the arguments of franka.launch.py: a message that says what to do, exit status 1, nothing started."""
+"""Mistakes in the arguments of the launch files: a message that says what to do, exit status 1, nothing started."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ pytestmark = pytest.mark.graph
 )
 def test_a_mistaken_argument_is_refused(launch_process: ProcessStarter, argument: str, words: str) -> None:
     process = launch_process("ros2", "launch", "vipa_bringup", "franka.launch.py", argument)
+    assert process.wait_for_exit(60.0) == 1
+    assert words in process.output
+    assert "process started" not in process.output
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("episods:=3", "unknown launch argument 'episods'"),
+        ("episodes:=many", "expected a whole number for episodes"),
+        ("robot_ip:=10.0.0.1", "leave robot_ip out to run the simulated cell"),
+    ],
+)
+def test_a_mistaken_argument_of_the_recording_is_refused(
+    launch_process: ProcessStarter, argument: str, words: str
+) -> None:
+    process = launch_process("ros2", "launch", "vipa_bringup", "record_cell.launch.py", argument)
     assert process.wait_for_exit(60.0) == 1
     assert words in process.output
     assert "process started" not in process.output

@@ -32,7 +32,8 @@ ANGULAR_SPEED: Final = 0.8
 APPROACH_RATE: Final = 3.5
 # The funnel: over a goal the tip may be low only when it is near the axis; at CRUISE height it may be anywhere.
 CRUISE: Final = 0.10
-FUNNEL_RADIUS: Final = 0.006
+# Open fingers clear a block by 2 cm on each side: the funnel forgives what a policy that sees 3 mm a pixel cannot know.
+FUNNEL_RADIUS: Final = 0.014
 FUNNEL_SLOPE: Final = 2.5
 # m of misplacement that a rad of misalignment counts as: the lever of a finger about the tool axis.
 LEVER: Final = 0.06
@@ -42,7 +43,8 @@ CLOSED: Final = 0.0
 OPEN_ENOUGH: Final = 0.066
 GRIPPER_SPEED: Final = 0.1
 HELD_MARGIN: Final = 0.004
-GRASP_TOLERANCE: Final = 0.008
+GRASP_TOLERANCE: Final = 0.012
+GRASP_ANGLE: Final = 0.3
 # m along the tool's axes (across the fingers' pads, along their travel, along the tool) within which they hold a block.
 GRASP_REACH: Final = (0.016, 0.022, 0.020)
 LIFT_HEIGHT: Final = 0.17
@@ -244,7 +246,7 @@ def _is_near(tip: Array, goal: Array) -> bool:
     """Tell whether the tip is where fingers may close."""
     offset = goal[:3, 3] - tip[:3, 3]
     angle = float(np.linalg.norm(rotation_vector(goal[:3, :3] @ tip[:3, :3].T)))
-    return math.hypot(offset[0], offset[1]) < GRASP_TOLERANCE and abs(offset[2]) < GRASP_TOLERANCE and angle < 0.2
+    return math.hypot(offset[0], offset[1]) < GRASP_TOLERANCE and abs(offset[2]) < GRASP_TOLERANCE and angle < GRASP_ANGLE
 
 
 def _is_between(tip: Array, block: CellObject) -> bool:
