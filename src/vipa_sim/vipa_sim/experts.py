@@ -246,7 +246,9 @@ def _is_near(tip: Array, goal: Array) -> bool:
     """Tell whether the tip is where fingers may close."""
     offset = goal[:3, 3] - tip[:3, 3]
     angle = float(np.linalg.norm(rotation_vector(goal[:3, :3] @ tip[:3, :3].T)))
-    return math.hypot(offset[0], offset[1]) < GRASP_TOLERANCE and abs(offset[2]) < GRASP_TOLERANCE and angle < GRASP_ANGLE
+    return (
+        math.hypot(offset[0], offset[1]) < GRASP_TOLERANCE and abs(offset[2]) < GRASP_TOLERANCE and angle < GRASP_ANGLE
+    )
 
 
 def _is_between(tip: Array, block: CellObject) -> bool:

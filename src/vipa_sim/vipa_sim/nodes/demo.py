@@ -13,17 +13,15 @@ import sys
 from pathlib import Path
 
 import cv2
-import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from rclpy.experimental.events_executor import EventsExecutor
-from rclpy.signals import SignalHandlerOptions
 
 from vipa_msgs.msg import ExecutionState
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim.experts import instruction
 from vipa_sim.nodes.cell_client import CellClient, Trial
+from vipa_sim.nodes.cell_session import cell_session
 from vipa_sim.nodes.film import Film
-from vipa_sim.nodes.launched_graph import GraphError, LaunchedGraph, free_domain, use_domain
+from vipa_sim.nodes.launched_graph import GraphError, free_domain, use_domain
 from vipa_sim.overlay import Caption
 from vipa_sim.video import VideoError, VideoWriter
 
@@ -133,27 +131,10 @@ def _run(options: argparse.Namespace, lifetime: Lifetime) -> list[Trial]:
     log = options.out / "demo.log"
     print(f"demo: starting the graph; its output goes to {log}", file=sys.stderr)
     film_path = options.out / "demo.mp4"
-    with LaunchedGraph("vipa_bringup", "franka.launch.py", launch, log) as graph:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        node = rclpy.create_node("demo")
-        executor = EventsExecutor()
-        executor.add_node(node)
-
-        def check() -> None:
-            if lifetime.ended:
-                raise GraphError(lifetime.reason)
-            graph.check()
-
-        try:
-            film = Film(node)
-            client = CellClient(node, executor, check)
-            client.wait_until_ready()
-            trials = Demonstration(client, film).run(options.seed)
-        finally:
-            executor.remove_node(node)
-            executor.shutdown()
-            node.destroy_node()
-            rclpy.try_shutdown()
+    with cell_session("demo", launch, log, lifetime) as (node, client):
+        film = Film(node)
+        client.wait_until_ready()
+        trials = Demonstration(client, film).run(options.seed)
     with VideoWriter(film_path, PICTURE_RATE) as writer:
         still = film.develop(writer, ENLARGED)
     if still is not None:

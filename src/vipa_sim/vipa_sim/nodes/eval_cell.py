@@ -13,9 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.experimental.events_executor import EventsExecutor
-from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from vipa_msgs.msg import CellState
@@ -27,7 +24,8 @@ from vipa_sim.evaluation import ResultsFile, Settings, TrialResult
 from vipa_sim.experts import TASKS
 from vipa_sim.nodes.cell_client import CellClient, Trial, objects_of
 from vipa_sim.nodes.cell_parameters import read_camera_pose
-from vipa_sim.nodes.launched_graph import GraphError, LaunchedGraph, free_domain, use_domain
+from vipa_sim.nodes.cell_session import cell_session
+from vipa_sim.nodes.launched_graph import GraphError, free_domain, use_domain
 from vipa_sim.statistics import wilson_interval
 
 # s of simulated time a trial may take.
@@ -191,37 +189,20 @@ def _measure(
     """Run all trials; returns the median real-time factor. Raises GraphError where the graph fails or Ctrl-C comes."""
     print(f"eval_cell: the graph's output goes to {log}, results to {results.path}", file=sys.stderr)
     swaps = min(options.swaps, options.n)
-    with LaunchedGraph("vipa_bringup", "franka.launch.py", launch_arguments(options), log) as graph:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        node = rclpy.create_node("evaluation")
-        executor = EventsExecutor()
-        executor.add_node(node)
+    with cell_session("evaluation", launch_arguments(options), log, lifetime) as (_, client):
+        client.wait_until_ready()
+        run = Evaluation(client, settings, results)
+        with tqdm(total=options.n + swaps, initial=len(results.results), unit="trial", file=sys.stderr) as bar:
 
-        def check() -> None:
-            if lifetime.ended:
-                raise GraphError(lifetime.reason)
-            graph.check()
+            def progress(result: TrialResult) -> None:
+                if not result.succeeded:
+                    bar.write(f"layout {result.index}: '{result.instruction}' {result.reason}", file=sys.stderr)
+                first = [item.succeeded for item in results.results if not item.swapped]
+                bar.set_postfix_str(f"{sum(first)}/{len(first)} succeeded")
+                bar.update()
 
-        try:
-            client = CellClient(node, executor, check)
-            client.wait_until_ready()
-            run = Evaluation(client, settings, results)
-            with tqdm(total=options.n + swaps, initial=len(results.results), unit="trial", file=sys.stderr) as bar:
-
-                def progress(result: TrialResult) -> None:
-                    if not result.succeeded:
-                        bar.write(f"layout {result.index}: '{result.instruction}' {result.reason}", file=sys.stderr)
-                    first = [item.succeeded for item in results.results if not item.swapped]
-                    bar.set_postfix_str(f"{sum(first)}/{len(first)} succeeded")
-                    bar.update()
-
-                run.run(options.n, swaps, progress)
-            return float(np.median(run.factors)) if run.factors else 0.0
-        finally:
-            executor.remove_node(node)
-            executor.shutdown()
-            node.destroy_node()
-            rclpy.try_shutdown()
+            run.run(options.n, swaps, progress)
+        return float(np.median(run.factors)) if run.factors else 0.0
 
 
 def _report(settings: Settings, results: list[TrialResult], factor: float, picture: Path) -> None:
