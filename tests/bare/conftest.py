@@ -7,7 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-sys.path.insert(0, str(ROOT / "tests"))
 for path in (ROOT / "src" / "vipa_policy", *sorted((ROOT / "ros2_ws" / "bare").iterdir())):
     if (path / "setup.py").is_file() and str(path) not in sys.path:
         sys.path.insert(0, str(path))

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from ros2cli.cli import main
-from support.bare_ros2 import ROOT, ROS2, bare_environment
+from support.bare_ros2 import ROS2, bare_environment
 from support.processes import ManagedProcess
+from support.workspace import REPOSITORY
 
 pytestmark = pytest.mark.graph
 
@@ -31,7 +32,7 @@ def environment(ros_domain_id: int, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def busy_node(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedProcess]:
-    program = ROOT / "tests" / "support" / "busy_node.py"
+    program = REPOSITORY / "tests" / "support" / "busy_node.py"
     node = ManagedProcess([sys.executable, str(program)], tmp_path_factory.mktemp("busy") / "log", environment)
     node.wait_for_output("^up$", 60.0)
     yield node

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-STAND_INS = [path for path in sorted((ROOT / "ros2_ws" / "bare").iterdir()) if (path / "setup.py").is_file()]
+from support.workspace import REPOSITORY
+
+STAND_INS = [path for path in sorted((REPOSITORY / "ros2_ws" / "bare").iterdir()) if (path / "setup.py").is_file()]
 ROS2 = [sys.executable, "-m", "ros2cli.cli"]
 
 
@@ -37,18 +37,3 @@ def make_package(prefix: Path, name: str, launch_files: Mapping[str, str], execu
             (folder / file_name).write_text(text)
             if files is executables:
                 (folder / file_name).chmod(0o755)
-
-
-def run_ros2(
-    *arguments: str, environment: Mapping[str, str], timeout: float = 60.0
-) -> subprocess.CompletedProcess[str]:
-    """Run the ros2 command to its end."""
-    return subprocess.run(
-        [*ROS2, *arguments],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )

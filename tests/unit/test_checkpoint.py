@@ -110,6 +110,14 @@ def test_weights_of_another_network_are_refused(saved):
         load_policy(str(saved), "cpu")
 
 
+def test_a_kind_of_encoder_that_is_not_there_is_refused(saved):
+    values = json.loads((saved / "config.json").read_text())
+    values["model"]["spatial"]["kind"] = "cut3r"
+    (saved / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"\['pointmap'\], got 'cut3r'"):
+        load_policy(str(saved), "cpu")
+
+
 def test_unknown_device(saved):
     with pytest.raises(CheckpointError, match="'auto', 'cuda' or 'cpu'"):
         load_policy(str(saved), "tpu")

@@ -218,7 +218,7 @@ def generate(folder: Path, scenes: int, episodes: int, first_seed: int, held_out
                 if name in made:
                     continue
                 getattr(generator, kind)(seed)
-                writer.meta["sources"].append(name)
+                writer.add_source(name)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -85,11 +85,6 @@ class ActionContract:
         if problems:
             raise ContractMismatch("this action contract contradicts itself: " + "; ".join(problems))
 
-    @property
-    def proprioception_size(self) -> int:
-        """Number of values in the proprioception vector."""
-        return sum(field.size for field in self.proprioception)
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return dataclasses.asdict(self)

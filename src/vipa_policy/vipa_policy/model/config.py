@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from vipa_policy.errors import CheckpointError
 
@@ -36,7 +36,7 @@ class SemanticConfig:
 class SpatialConfig:
     """The spatial encoder. ``pointmap`` is ours; others join behind the same interface (vipa_policy.model.spatial)."""
 
-    kind: Literal["pointmap"] = "pointmap"
+    kind: str = "pointmap"
     image_size: int = 224
     width: int = 192
     layers: int = 2
@@ -75,11 +75,6 @@ class ModelConfig:
     spatial: SpatialConfig = field(default_factory=SpatialConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
-
-    @property
-    def semantic_grid(self) -> int:
-        """Patches along one side of the semantic image."""
-        return self.semantic.image_size // self.semantic.patch_size
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""

@@ -14,7 +14,7 @@ from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.pointing import Pointed, Pointing, pointing_loss
 from vipa_policy.model.preparation import NetworkInput
 from vipa_policy.model.semantic import SemanticSide
-from vipa_policy.model.spatial import PointmapEncoder, SpatialTokens, fourier_features
+from vipa_policy.model.spatial import SpatialTokens, fourier_features, make_spatial_encoder
 
 ANCHOR_BANDS = 6
 OFFSET_BANDS = 7  # down to 3 cm: what happens around the thing is finer than a normalised offset shows
@@ -57,7 +57,7 @@ class VipaNetwork(nn.Module):
         self.normalisation = normalisation
         language, head = config.semantic.language_width, config.head.width
         self.semantic = SemanticSide(config.semantic, image_token)
-        self.spatial = PointmapEncoder(config.spatial)
+        self.spatial = make_spatial_encoder(config.spatial)
         self.fusion = CrossAttentionFusion(config.fusion, config.semantic.vision_width, config.spatial.width)
         self.queries = nn.Parameter(0.02 * torch.randn(config.head.queries, language))
         self.pointing = Pointing(language, config.spatial.fine_width)

@@ -6,12 +6,13 @@ the metric points that CUT3R has to guess, so they are encoded directly, from li
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vipa_policy.errors import CheckpointError
 from vipa_policy.model.config import SpatialConfig
 from vipa_policy.model.preparation import NetworkInput
 
@@ -42,12 +43,12 @@ class SpatialTokens:
     fine_anchors: Tensor
 
 
-class SpatialEncoder(Protocol):
+class SpatialEncoder(nn.Module):
     """From RGB, metric points and validity to tokens that know where they are."""
 
-    def __call__(self, inputs: NetworkInput) -> SpatialTokens:
+    def forward(self, inputs: NetworkInput) -> SpatialTokens:
         """Encode all views of a batch."""
-        ...
+        raise NotImplementedError
 
 
 def patch_anchors(points: Tensor, valid: Tensor, stride: int) -> tuple[Tensor, Tensor]:
@@ -88,7 +89,7 @@ def convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.GELU())
 
 
-class PointmapEncoder(nn.Module):
+class PointmapEncoder(SpatialEncoder):
     """Metric points from RGB-D and live intrinsics, through strided convolutions and a small transformer."""
 
     BANDS = 7
@@ -151,3 +152,13 @@ class PointmapEncoder(nn.Module):
 def upsample(features: Tensor) -> Tensor:
     """Double the resolution of (B, C, H, W) features."""
     return nn.functional.interpolate(features, scale_factor=2, mode="nearest")
+
+
+ENCODERS: dict[str, Callable[[SpatialConfig], SpatialEncoder]] = {"pointmap": PointmapEncoder}
+
+
+def make_spatial_encoder(config: SpatialConfig) -> SpatialEncoder:
+    """Return the encoder that ``config.kind`` names; raises CheckpointError where there is none of that kind."""
+    if config.kind not in ENCODERS:
+        raise CheckpointError(f"expected a spatial encoder of a kind in {sorted(ENCODERS)}, got {config.kind!r}")
+    return ENCODERS[config.kind](config)
