@@ -26,8 +26,8 @@ ARGUMENTS = (
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the graph and the node that lays the table and says the words; the launch ends with it."""
-    # Taken out, because the included file refuses arguments that it does not know.
+    """Return the node that lays the table and says the words; the launch ends with it."""
+    # Taken out, because the file that is included next refuses arguments that it does not know.
     given = {name: context.launch_configurations.pop(name) for name, *_ in ARGUMENTS}
     for name in ("episodes", "first_layout"):
         if not given[name].isdecimal():
@@ -39,10 +39,6 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "seed": int(given["first_layout"]),
     }
     return [
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(str(FRANKA)),
-            launch_arguments={"policy": "scripted", "recorder": "true"}.items(),
-        ),
         Node(
             package="vipa_sim",
             executable="demonstrator",
@@ -60,4 +56,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, default, description in ARGUMENTS
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+    # Not from within the function: what it declares could not be seen, nor given, beforehand.
+    graph = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(FRANKA)),
+        launch_arguments={"policy": "scripted", "recorder": "true"}.items(),
+    )
+    return LaunchDescription([*declared, OpaqueFunction(function=start), graph])

@@ -73,7 +73,7 @@ def test_a_colour_it_does_not_know_holds_a_moving_arm_and_is_named_with_those_it
 
 
 def test_without_a_checkpoint_the_arm_stays_where_it_is(tmp_path: Path) -> None:
-    with rig(loader=load, checkpoint=str(tmp_path / "nowhere")) as made:
+    with rig(loader=load, policy_configures=False, checkpoint=str(tmp_path / "nowhere")) as made:
         world = made.world
         world.run(30)
         world.say("reach the red block")

@@ -181,6 +181,14 @@ def test_a_checkpoint_that_was_cut_short_leaves_the_node_up_and_says_so(tmp_path
         expect_unconfigured(made, "cut")
 
 
+def test_a_device_that_runs_out_of_memory_leaves_the_node_up_and_says_so() -> None:
+    def fail(checkpoint: str, device: str) -> FakePolicy:
+        raise RuntimeError("CUDA out of memory")
+
+    with rig(loader=fail, with_arm=False) as made:
+        expect_unconfigured(made, "RuntimeError: CUDA out of memory")
+
+
 def test_a_contract_with_a_camera_nobody_publishes_is_refused_with_both_sides_named() -> None:
     contract = ActionContract.from_dict(
         {

@@ -82,6 +82,31 @@ def test_json_cut_short_is_refused(saved, name):
         load_policy(str(saved), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[]"),
+        ("contract.json", "{}"),
+        ("normalisation.json", "{}"),
+        ("tokenizer.json", "{}"),
+        ("tasks.json", "[{}]"),
+        ("tasks.json", "7"),
+    ],
+)
+def test_json_of_another_kind_is_refused(saved, name, content):
+    (saved / name).write_text(content)
+    with pytest.raises((CheckpointError, ContractMismatch)):
+        load_policy(str(saved), "cpu")
+
+
+def test_sizes_that_make_no_network_are_refused(saved):
+    values = json.loads((saved / "config.json").read_text())
+    values["model"]["semantic"]["vision_heads"] = 5
+    (saved / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_policy(str(saved), "cpu")
+
+
 def test_a_newer_version_is_refused(saved):
     values = json.loads((saved / "config.json").read_text())
     (saved / "config.json").write_text(json.dumps(values | {"version": 99}))

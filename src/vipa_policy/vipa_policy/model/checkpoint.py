@@ -103,6 +103,8 @@ def load(folder: Path) -> Checkpoint:
     if missing:
         raise CheckpointError(f"{folder} lacks {', '.join(missing)}; copy the whole checkpoint folder again")
     header = read_json(folder, "config.json")
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{folder / 'config.json'} holds no object; copy the checkpoint again")
     if header.get("version", 0) > VERSION:
         raise CheckpointError(
             f"{folder} is of checkpoint version {header['version']}, this vipa_policy reads up to {VERSION}; update it"
@@ -110,12 +112,27 @@ def load(folder: Path) -> Checkpoint:
     config = ModelConfig.from_dict(header.get("model", {}))
     contract = ActionContract.from_dict(read_json(folder, "contract.json"))
     check_fits(config, contract)
-    vocabulary = Vocabulary.from_json(json.dumps(read_json(folder, "tokenizer.json")), read_json(folder, "tasks.json"))
+    vocabulary = read_vocabulary(folder)
     normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"), config.horizon)
-    network = VipaNetwork(config, vocabulary.image_token, normalisation)
+    try:
+        network = VipaNetwork(config, vocabulary.image_token, normalisation)
+    except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} describes no network that can be built: {error}") from error
     fill(network, folder / "model.safetensors")
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}
     return Checkpoint(config, contract, vocabulary, network.eval(), training)
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """Return the words of a checkpoint; raises CheckpointError where its two files do not hold them."""
+    tokenizer, tasks = read_json(folder, "tokenizer.json"), read_json(folder, "tasks.json")
+    try:
+        return Vocabulary.from_json(json.dumps(tokenizer), tasks)
+    except Exception as error:  # tokenizers raises nothing more specific
+        raise CheckpointError(
+            f"tokenizer.json and tasks.json in {folder} are not a vocabulary ({type(error).__name__}: {error}); "
+            "copy the checkpoint again"
+        ) from error
 
 
 def check_fits(config: ModelConfig, contract: ActionContract) -> None:

@@ -127,10 +127,10 @@ class PolicyNode(ManagedNode):
             self._policy = self._loader(checkpoint, device)
             self._observer = Observer(self, self._policy.contract, self._values, self._on_complete)
         except VipaError as error:
-            self.get_logger().error(f"cannot run checkpoint {checkpoint!r}: {error}")
-            self._policy = None
-            self._set_state(PolicyStatus.FAILED, f"cannot run checkpoint {checkpoint!r}: {error}")
-            return TransitionCallbackReturn.FAILURE
+            return self._fail_to_configure(f"cannot run checkpoint {checkpoint!r}: {error}")
+        except Exception as error:  # noqa: BLE001 - out of memory, for one, must leave the node up, with its reason
+            self.get_logger().error(traceback.format_exc())
+            return self._fail_to_configure(f"cannot run checkpoint {checkpoint!r}: {type(error).__name__}: {error}")
         self._chunks = self.create_publisher(ActionChunk, "policy/chunk", NEWEST_QOS)
         self._pointed = self.create_publisher(PointStamped, "policy/pointed", NEWEST_QOS)
         self._subscriptions_made = [
@@ -140,6 +140,12 @@ class PolicyNode(ManagedNode):
         self.get_logger().info(f"checkpoint {self._policy.name!r} on {self._policy.device}")
         self._set_state(PolicyStatus.WAITING, "not active yet")
         return TransitionCallbackReturn.SUCCESS
+
+    def _fail_to_configure(self, reason: str) -> TransitionCallbackReturn:
+        self.get_logger().error(reason)
+        self._policy = None
+        self._set_state(PolicyStatus.FAILED, reason)
+        return TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to predict."""
