@@ -177,6 +177,7 @@ class VipaNetwork(nn.Module):
             generator=generator,
             device=anchor.device,
         )
+        noise = self.config.head.temperature * noise
         action = self.head.sample(
             noise, self.head_state(own, anchor).flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps
         )
