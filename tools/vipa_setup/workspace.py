@@ -13,7 +13,7 @@ from vipa_setup.virtual_environment import run_logged, tail
 
 MARKER = "vipa-setup.json"
 # Folders outside a package that its build installs.
-EXTRA_INPUTS = {"vipa_bringup": ("launch",)}
+EXTRA_INPUTS = {"vipa_bringup": ("launch", "models")}
 _COLCON = "import sys; from colcon_core.command import main; sys.exit(main())"
 _GENERATED = ("__pycache__", ".pyc", ".egg-info", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
