@@ -192,6 +192,7 @@ def plot(settings: Settings, results: Sequence[TrialResult], path: Path) -> None
     spread.axvline(20.0, color="grey", linestyle=":", label="20 mm")
     spread.set(title=f"{settings.task}: error at the end", xlabel="mm", ylabel="share of trials", ylim=(0.0, 1.02))
     spread.set_xscale("symlog", linthresh=10.0)
+    spread.set_xlim(left=0.0)
     for axes in (above, spread):
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="best", fontsize="small")
