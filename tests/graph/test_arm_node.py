@@ -7,7 +7,7 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from graph.fakes import BASE_FROM_CAMERA, CAMERA, CONTRACT, START, World, speeds
 from graph.node_rig import Rig, rig
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
 from vipa_msgs.msg import ChunkTimings, PolicyStatus
@@ -154,6 +154,29 @@ def test_a_stop_latches_and_only_other_words_or_resume_clear_it() -> None:
         assert world.run(20, until=lambda: world.statuses[-1].state == PolicyStatus.STOPPED)
         world.say("go left")
         assert world.run(100, until=made.following)
+
+
+def test_what_only_one_of_the_nodes_heard_reaches_the_other() -> None:
+    """A publisher that leaves at once may have been matched by one of the two nodes only."""
+    with rig() as made:
+        world = made.world
+        nodes = {node.get_name(): node for node in world.followers}
+
+        def tell(name: str, words: str) -> None:
+            nodes[name]._on_instruction(String(data=words))  # type: ignore[attr-defined]
+
+        world.run(20)
+        tell("arm", "reach the red block")
+        assert world.run(100, until=made.following), world.health
+        assert world.chunks[-1].instruction == "reach the red block"
+        tell("arm", "stop")
+        assert world.run(100, until=lambda: made.holding() and made.status()[0] == PolicyStatus.STOPPED)
+        tell("policy", "go left")
+        assert world.run(100, until=made.following), world.health
+        assert not world.states[-1].stopped
+        assert world.states[-1].heard == "go left"
+        tell("policy", "stop")
+        assert world.run(100, until=lambda: made.holding() and world.states[-1].stopped)
 
 
 def test_unknown_words_hold_a_moving_arm() -> None:

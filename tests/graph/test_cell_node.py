@@ -139,11 +139,13 @@ def test_everything_of_a_frame_bears_its_stamp(graph: Graph) -> None:
     transforms = graph.listen(TFMessage, "/tf")
     graph.wait(lambda: all(topics.values()) and bool(transforms), "pictures")
     graph.let_pass(2.0)
-    pictures = stamps(topics["colour"])[:-1]
-    assert 28 <= len(pictures) <= 60
+    # The subscriptions were matched one after the other, and the last messages may still be on their way.
+    heard = [stamps(messages) for messages in (*topics.values(), graph.states, graph.joints)]
+    begin, end = max(one[0] for one in heard), min(one[-1] for one in heard)
+    pictures = [stamp for stamp in heard[0] if begin <= stamp <= end]
+    assert 24 <= len(pictures) <= 60
     assert all(gap in (64_000_000, 68_000_000) for gap in np.diff(pictures))
-    for messages in (*topics.values(), graph.states, graph.joints):
-        assert set(pictures) <= set(stamps(messages))
+    assert all(set(pictures) <= set(one) for one in heard)
     first_transform = stamps(transforms[0].transforms)[0]
     assert {stamp for stamp in pictures if stamp >= first_transform} <= {
         stamps(message.transforms[:1])[0] for message in transforms

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 STOP_WORD = "stop"
+RELAY_AGE = 2.0  # s
 
 
 def normalise(text: str) -> str:
@@ -33,11 +34,26 @@ class InstructionLatch:
 
     A publisher may repeat itself at 1 Hz: repeats change nothing, and the words that a stop cancelled do not undo it.
     Only other words or ``resume`` clear the latch.
+
+    Two nodes hear instructions, each with a latch of its own. A publisher that leaves at once may have reached only
+    one of them, so they tell each other what they heard and when: ``relay`` takes what the other heard later.
     """
 
     def __init__(self) -> None:
         self._instruction = ""
         self._stopped = False
+        self._heard = ""
+        self._heard_stamp = 0.0
+
+    @property
+    def heard(self) -> str:
+        """The last instruction heard, stop words included, as it came."""
+        return self._heard
+
+    @property
+    def heard_stamp(self) -> float:
+        """When it was heard, s; 0 if never."""
+        return self._heard_stamp
 
     @property
     def instruction(self) -> str:
@@ -54,8 +70,18 @@ class InstructionLatch:
         """Whether there are words in force."""
         return bool(self._instruction) and not self._stopped
 
-    def offer(self, text: str) -> Change:
-        """Take an incoming instruction and say what it changed."""
+    def relay(self, text: str, stamp: float, now: float) -> Change:
+        """Take what another node heard at ``stamp`` (s), where that is later than what this one heard, and not old.
+
+        An old one may come from before this node began: its words are over, the operator did not say them to it.
+        """
+        if stamp <= self._heard_stamp or not now - RELAY_AGE < stamp:
+            return Change.NONE
+        return self.offer(text, stamp)
+
+    def offer(self, text: str, stamp: float) -> Change:
+        """Take an instruction heard at ``stamp`` (s) and say what it changed."""
+        self._heard, self._heard_stamp = text, stamp
         if is_stop(text):
             change = Change.NONE if self._stopped else Change.STOP
             self._stopped = True
@@ -66,6 +92,10 @@ class InstructionLatch:
         self._instruction = words
         self._stopped = False
         return Change.NEW
+
+    def stop(self) -> None:
+        """Latch a stop that no instruction asked for here: it is not passed on as heard."""
+        self._stopped = True
 
     def resume(self) -> None:
         """Clear the latch; the words that were in force are in force again."""

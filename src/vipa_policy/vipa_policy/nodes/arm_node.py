@@ -142,7 +142,9 @@ class ArmNode(ManagedNode):
     # What is heard
 
     def _on_instruction(self, message: String) -> None:
-        change = self._latch.offer(message.data)
+        self._react(self._latch.offer(message.data, self.now))
+
+    def _react(self, change: Change) -> None:
         if change is Change.STOP:
             self._stop("stopped by instruction; give another instruction or call arm/resume")
         elif change is Change.NEW:
@@ -150,7 +152,7 @@ class ArmNode(ManagedNode):
             self._resume()
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._latch.offer(STOP_WORD)
+        self._latch.offer(STOP_WORD, self.now)
         self._stop("stopped by arm/stop; give another instruction or call arm/resume")
         response.success, response.message = True, "the arm holds and stays so until resumed"
         return response
@@ -178,6 +180,7 @@ class ArmNode(ManagedNode):
 
     def _on_policy_status(self, message: PolicyStatus) -> None:
         self._policy_state = message.state
+        self._react(self._latch.relay(message.heard, seconds_of(message.heard_stamp), self.now))
         if message.state != PolicyStatus.RUNNING:
             self._hold(f"policy: {message.reason or 'not running'}")
 
@@ -332,6 +335,8 @@ class ArmNode(ManagedNode):
             committed_gripper=[float(width) for width in gripper],
             tracking_error=self._tracking_error,
             hold_reason=executor.hold_reason,
+            heard=self._latch.heard,
+            heard_stamp=stamp_from_seconds(self._latch.heard_stamp),
         )
         message.header.frame_id = self._base
         message.header.stamp = self.get_clock().now().to_msg()

@@ -24,8 +24,8 @@ from std_msgs.msg import String
 from vipa_msgs.msg import ActionChunk, ChunkTimings, ExecutionState, PolicyStatus
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import InstructionError, ObservationError, VipaError
-from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
-from vipa_policy.nodes.conversions import chunk_to_message, point_from_array, stamp_from_seconds
+from vipa_policy.instruction import Change, InstructionLatch
+from vipa_policy.nodes.conversions import chunk_to_message, point_from_array, seconds_of, stamp_from_seconds
 from vipa_policy.nodes.inference import Worker
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.observer import Observed, Observer
@@ -196,15 +196,22 @@ class PolicyNode(ManagedNode):
 
     def _on_instruction(self, message: String) -> None:
         with self._lock:
-            change = self._latch.offer(message.data)
-            if change is Change.NONE:
-                return
-            self._epoch += 1
-            if change is Change.NEW:
-                self._refusal = self._check(self._latch.instruction)
-            self._look_around()
+            changed = self._react(self._latch.offer(message.data, self.now))
+            if changed:
+                # The arm may not have heard it: it is told now, not with the next heartbeat.
+                self._publish_status()
+
+    def _react(self, change: Change) -> bool:
+        """Act on what an instruction changed, the lock held; returns whether it changed anything."""
+        if change is Change.NONE:
+            return False
+        self._epoch += 1
+        if change is Change.NEW:
+            self._refusal = self._check(self._latch.instruction)
+        self._look_around()
         if self._worker is not None:
             self._worker.notify()
+        return True
 
     def _check(self, words: str) -> str:
         assert self._policy is not None
@@ -218,11 +225,12 @@ class PolicyNode(ManagedNode):
     def _on_execution_state(self, message: ExecutionState) -> None:
         """The arm's latch decides: stopped there is stopped here, resumed there is resumed here."""
         with self._lock:
+            self._react(self._latch.relay(message.heard, seconds_of(message.heard_stamp), self.now))
             if message.stopped == self._arm_stopped:
                 return
             self._arm_stopped = message.stopped
             if message.stopped:
-                self._latch.offer(STOP_WORD)
+                self._latch.stop()
             else:
                 self._latch.resume()
             self._epoch += 1
@@ -355,6 +363,8 @@ class PolicyNode(ManagedNode):
             device=str(self._policy.device) if self._policy else "",
             inference_p50=self._median(),
             rate=self._rate(),
+            heard=self._latch.heard,
+            heard_stamp=stamp_from_seconds(self._latch.heard_stamp),
         )
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)

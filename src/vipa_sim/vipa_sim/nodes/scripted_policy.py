@@ -23,10 +23,16 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformException
 
-from vipa_msgs.msg import ActionChunk, CellState, ChunkTimings, PolicyStatus
+from vipa_msgs.msg import ActionChunk, CellState, ChunkTimings, ExecutionState, PolicyStatus
 from vipa_policy.geometry import Array, apply
 from vipa_policy.instruction import Change, InstructionLatch
-from vipa_policy.nodes.conversions import chunk_to_message, matrix_from_transform, nanoseconds_of
+from vipa_policy.nodes.conversions import (
+    chunk_to_message,
+    matrix_from_transform,
+    nanoseconds_of,
+    seconds_of,
+    stamp_from_seconds,
+)
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_policy.observation import Chunk
 from vipa_policy.presets import franka_contract
@@ -53,6 +59,7 @@ class ScriptedPolicy(Node):
         super().__init__("policy")
         self._contract = franka_contract()
         self._latch = InstructionLatch()
+        self._arm_stopped = False
         self._words: experts.Words | None = None
         self._status = PolicyStatus()
         self._chunk_id = 0
@@ -68,6 +75,7 @@ class ScriptedPolicy(Node):
             self.create_subscription(CellState, "cell/state", self._take_truth, SENSOR_QOS),
             self.create_subscription(CameraInfo, CAMERA_INFO, self._take_picture, SENSOR_QOS),
             self.create_subscription(String, "instruction", self._take_instruction, QoSProfile(depth=10)),
+            self.create_subscription(ExecutionState, "arm/execution_state", self._take_execution, CHUNK_QOS),
         ]
         self._resume_service = self.create_service(Trigger, "policy/resume", self._resume)
         self._tell(PolicyStatus.WAITING, "no instruction yet")
@@ -77,7 +85,26 @@ class ScriptedPolicy(Node):
             self._buffer.set_transform_static(transform, "tf_static")
 
     def _take_instruction(self, message: String) -> None:
-        change = self._latch.offer(message.data)
+        self._react(self._latch.offer(message.data, self.now))
+
+    def _take_execution(self, message: ExecutionState) -> None:
+        """Take what only the arm heard, and its latch: stopped there is stopped here, resumed there is resumed here."""
+        self._react(self._latch.relay(message.heard, seconds_of(message.heard_stamp), self.now))
+        if message.stopped == self._arm_stopped:
+            return
+        self._arm_stopped = message.stopped
+        if message.stopped:
+            self._latch.stop()
+        elif self._latch.instruction:
+            self._latch.resume()
+            self._understand()
+
+    @property
+    def now(self) -> float:
+        """Time on the node's clock, s."""
+        return float(self.get_clock().now().nanoseconds * 1e-9)
+
+    def _react(self, change: Change) -> None:
         if change is Change.NEW:
             self._understand()
         elif change is Change.STOP:
@@ -168,6 +195,8 @@ class ScriptedPolicy(Node):
             reason=reason,
             checkpoint="scripted",
             device="cpu",
+            heard=self._latch.heard,
+            heard_stamp=stamp_from_seconds(self._latch.heard_stamp),
         )
         self._statuses.publish(self._status)
 
