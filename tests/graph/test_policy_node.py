@@ -182,7 +182,7 @@ def test_a_checkpoint_that_was_cut_short_leaves_the_node_up_and_says_so(tmp_path
 
 
 def test_a_device_that_runs_out_of_memory_leaves_the_node_up_and_says_so() -> None:
-    def fail(checkpoint: str, device: str) -> FakePolicy:
+    def fail(checkpoint: str, device: str, threads: int) -> FakePolicy:
         raise RuntimeError("CUDA out of memory")
 
     with rig(loader=fail, with_arm=False) as made:

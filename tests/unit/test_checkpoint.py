@@ -169,3 +169,15 @@ def test_other_views_and_broken_poses_are_refused(saved):
     broken = type(observation)(0.0, observation.views, np.full((4, 4), np.nan), 0.08)
     with pytest.raises(ObservationError, match="NaN"):
         policy.predict(broken, WORDS)
+
+
+def test_the_number_of_threads_is_set_where_it_is_asked_for(saved):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        load_policy(str(saved), "cpu")
+        assert torch.get_num_threads() == 2
+        load_policy(str(saved), "cpu", threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -126,12 +126,20 @@ def find_checkpoint(name: str) -> Path:
     return path
 
 
-def load_policy(name: str, device: str = "auto") -> VipaPolicy:
+def load_policy(name: str, device: str = "auto", threads: int = 0) -> VipaPolicy:
     """Load a policy from a checkpoint folder, or from its name under the models folder.
+
+    Args:
+        name: path of a folder, or a name.
+        device: "auto", "cuda" or "cpu".
+        threads: of torch in this process; 0 leaves torch its choice. Where other processes want the processors too,
+            one is fastest: a second one that has to wait for its turn holds up the first.
 
     Raises:
         CheckpointError: nothing there, cut short, of a newer version, or the device is not there.
         ContractMismatch: its contract does not fit its network.
     """
+    if threads > 0:
+        torch.set_num_threads(threads)
     folder = find_checkpoint(name)
     return VipaPolicy(checkpoints.load(folder), choose_device(device), folder.resolve().name)

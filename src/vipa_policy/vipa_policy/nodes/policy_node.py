@@ -78,21 +78,21 @@ class Policy(Protocol):
         """Predict a chunk."""
 
 
-Loader = Callable[[str, str], Policy]
+Loader = Callable[[str, str, int], Policy]
 
 
-def load(checkpoint: str, device: str) -> Policy:
+def load(checkpoint: str, device: str, threads: int) -> Policy:
     """Load a checkpoint of vipa_policy.model; imported here because torch takes seconds."""
     from vipa_policy.model import load_policy
 
-    return load_policy(checkpoint, device)
+    return load_policy(checkpoint, device, threads)
 
 
 class PolicyNode(ManagedNode):
     """Predicts chunks for the words in force while every part of the observation is fresh; says why where not.
 
     Args:
-        loader: loads a policy from a checkpoint and a device name.
+        loader: loads a policy from a checkpoint, a device name and a number of threads.
         options: of rclpy's node.
     """
 
@@ -124,7 +124,7 @@ class PolicyNode(ManagedNode):
         self._values = values_of(self, self.declarations)
         checkpoint, device = self._values["checkpoint"], self._values["device"]
         try:
-            self._policy = self._loader(checkpoint, device)
+            self._policy = self._loader(checkpoint, device, self._values["threads"])
             self._observer = Observer(self, self._policy.contract, self._values, self._on_complete)
         except VipaError as error:
             return self._fail_to_configure(f"cannot run checkpoint {checkpoint!r}: {error}")

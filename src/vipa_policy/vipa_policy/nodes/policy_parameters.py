@@ -7,6 +7,7 @@ from vipa_policy.nodes.parameters import FREE, Declaration, real, whole
 DECLARATIONS: tuple[Declaration, ...] = (
     ("checkpoint", "vipa-tiny", "folder of a checkpoint, or its name under the models folder", FREE),
     ("device", "auto", "auto, cpu or cuda", FREE),
+    ("threads", 1, "of torch on a processor that other nodes share; 0 leaves torch its choice", whole(0, 256)),
     ("seed", -1, "of the flow's noise, the same for every chunk; -1 draws a fresh one each time", whole(-1, 2**31 - 1)),
     ("flow_steps", 0, "Euler steps of the flow; 0 takes the checkpoint's", whole(0, 100)),
     ("maximum_rate", 0.0, "Hz, most chunks per second of image stamps; 0 takes every image", real(0.0, 120.0)),
