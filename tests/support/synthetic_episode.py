@@ -230,6 +230,8 @@ def execution_state(stamp: int, width: float) -> Any:
         committed_gripper=np.array([width]),
         tracking_error=0.0,
         hold_reason="",
+        heard="",
+        heard_stamp=time_message(0),
     )
 
 

@@ -156,7 +156,7 @@ class Demonstration:
             name: _Stream() for camera in cameras for name in (camera.color, camera.depth, camera.camera_info)
         }
         latch = InstructionLatch()
-        self._words = [(-(2**62), self._words_after(latch, self.info.instruction))]
+        self._words = [(-(2**62), self._words_after(latch, self.info.instruction, 0))]
         handlers = {
             topics.get("tf"): self._take_transforms,
             topics.get("tf_static"): self._take_static,
@@ -169,13 +169,14 @@ class Demonstration:
             if name in self._streams:
                 self._streams[name].add(message)
             elif name == topics.get("instruction"):
-                self._words.append((message.stamp_ns, self._words_after(latch, self._read(message).data)))
+                words = self._words_after(latch, self._read(message).data, message.stamp_ns)
+                self._words.append((message.stamp_ns, words))
             elif name in handlers:
                 handlers[name](message)
 
     @staticmethod
-    def _words_after(latch: InstructionLatch, text: str) -> str:
-        latch.offer(text)
+    def _words_after(latch: InstructionLatch, text: str, stamp_ns: int) -> str:
+        latch.offer(text, stamp_ns * 1e-9)
         return latch.instruction if latch.active else ""
 
     def _take_transforms(self, message: RecordedMessage) -> None:
