@@ -110,17 +110,17 @@ def test_pointing_loss_falls_on_the_right_surface(network, vocabulary):
     inputs = inputs_of(0)
     words, mask = encoded(vocabulary, 1, WORDS[:1])
     condition = network.condition(inputs, words, mask)
-    spatial, pointed = condition.spatial, condition.pointed
-    target = spatial.fine_anchors[:, 17][:, None]
+    fine, pointed = condition.spatial.fine, condition.pointed
+    target = fine.anchors[:, 17][:, None]
     known = torch.ones(1, 1, dtype=torch.bool)
-    belongs = (spatial.fine_anchors[0] - target[0]).norm(dim=-1) < 0.035
+    belongs = (fine.anchors[0] - target[0]).norm(dim=-1) < 0.035
     there = dataclasses.replace(
         pointed, logits=torch.where(belongs, 10.0, 0.0)[None, None], votes=target.expand(1, 256, 3)
     )
     elsewhere = dataclasses.replace(there, logits=torch.where(belongs, 0.0, 10.0)[None, None])
-    assert pointing_loss(there, spatial, target, known) < 0.1
-    assert pointing_loss(elsewhere, spatial, target, known) > 5.0
-    assert pointing_loss(elsewhere, spatial, target, ~known) == 0.0
+    assert pointing_loss(there, fine, target, known) < 0.1
+    assert pointing_loss(elsewhere, fine, target, known) > 5.0
+    assert pointing_loss(elsewhere, fine, target, ~known) == 0.0
 
 
 def test_flow_goes_from_noise_to_action():

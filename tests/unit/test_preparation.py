@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipa_policy.errors import ObservationError
+from vipa_policy.model.inputs import back_project
 from vipa_policy.model.preparation import DEPTH_UNIT, network_input, prepare_view, stack
 from vipa_policy.model.spatial import patch_anchors
 from vipa_policy.observation import CameraView
@@ -16,6 +17,10 @@ NORMAL, OFFSET = np.array([0.15, -0.35, 1.0]), 0.75  # the plane n . p = d in th
 
 def intrinsics(width, height, focal):
     return np.array([[focal, 0, (width - 1) / 2], [0, 1.01 * focal, (height - 1) / 2 + 3], [0, 0, 1.0]])
+
+
+def point_map(inputs):
+    return back_project(inputs.depth, inputs.rays, inputs.reference_from_camera)
 
 
 def plane_view(width=320, height=240, focal=257.0):
@@ -37,7 +42,8 @@ def test_every_point_lies_on_the_surface(size, zoom, edge):
     width, height = size
     prepared = prepare_view(plane_view(width, height, zoom * min(size)), edge)
     inputs = stack([prepared], edge // 2, torch.device("cpu"))
-    points, valid = inputs.points[0, 0].numpy(), inputs.valid[0, 0, 0].numpy()
+    points, valid = (part[0, 0].numpy() for part in point_map(inputs))
+    valid = valid[0]
     # Half a step of the stored depth, along the steepest ray of the plane's normal.
     bound = 0.5 * DEPTH_UNIT * 2.0 + 1e-5
     distance = np.abs(np.tensordot(NORMAL, points, axes=(0, 0)) - OFFSET) / np.linalg.norm(NORMAL)
@@ -52,7 +58,7 @@ def test_anchors_are_measured_points_of_their_own_patch(seed, holes):
     lost = np.random.default_rng(seed).random(view.depth.shape) < holes
     view.depth[lost] = np.nan
     inputs = stack([prepare_view(view, 224)], 112, torch.device("cpu"))
-    points, valid = inputs.points[0], inputs.valid[0]
+    points, valid = (part[0] for part in point_map(inputs))
     anchors, mask = patch_anchors(points, valid, 16)
     blocks = points[0].reshape(3, 14, 16, 14, 16).permute(1, 3, 2, 4, 0).reshape(196, 256, 3)
     known = valid[0, 0].reshape(14, 16, 14, 16).permute(0, 2, 1, 3).reshape(196, 256)
@@ -68,9 +74,10 @@ def test_holes_are_marked_and_zero():
     view.depth[120:130] = np.nan
     view.depth[130:140] = np.inf
     inputs = stack([prepare_view(view, 224)], 112, torch.device("cpu"))
-    assert not inputs.valid[0, 0, 0, :112].any()
-    assert torch.isfinite(inputs.points).all()
-    assert (inputs.points[~inputs.valid.expand_as(inputs.points)] == 0).all()
+    points, valid = point_map(inputs)
+    assert not valid[0, 0, 0, :112].any()
+    assert torch.isfinite(points).all()
+    assert (points[~valid.expand_as(points)] == 0).all()
 
 
 def test_views_are_moved_to_the_reference_camera():
@@ -82,7 +89,8 @@ def test_views_are_moved_to_the_reference_camera():
     ]
     at_home = network_input(*tensors, torch.eye(4)[None, None], 112)
     away = network_input(*tensors, torch.from_numpy(moved.astype(np.float32))[None, None], 112)
-    shift = (away.points - at_home.points)[at_home.valid.expand_as(at_home.points)].reshape(3, -1)
+    (there, _), (here, valid) = point_map(away), point_map(at_home)
+    shift = (there - here)[valid.expand_as(here)].reshape(3, -1)
     assert torch.allclose(shift.mean(dim=1), torch.tensor([0.1, -0.2, 0.3]), atol=1e-5)
 
 

@@ -23,7 +23,7 @@ def smooth(values: Sequence[float], window: int) -> np.ndarray:
 def plot_losses(history: Sequence[dict[str, float]], path: Path) -> None:
     """Draw losses, pointing error and naming rate over the steps of a run."""
     steps = [row for row in history if "flow" in row]
-    checks = [row for row in history if "validation_named" in row]
+    checks = [row for row in history if "validation_last_row_median" in row]
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4), constrained_layout=True)
     measured_errors = ("validation_pointing_median", "validation_pointing_p90", "validation_last_row_median")
     panels: tuple[tuple[str, tuple[str, ...], float, tuple[str, ...]], ...] = (
@@ -33,9 +33,11 @@ def plot_losses(history: Sequence[dict[str, float]], path: Path) -> None:
     )
     for axis, (title, names, scale, measured) in zip(axes, panels, strict=True):
         for name in names:
-            axis.plot([row["step"] for row in steps], smooth([scale * row[name] for row in steps], 50), label=name)
+            own = [row for row in steps if name in row]
+            axis.plot([row["step"] for row in own], smooth([scale * row[name] for row in own], 50), label=name)
         for name in measured:
-            axis.plot([row["step"] for row in checks], [scale * row[name] for row in checks], "o-", label=name)
+            own = [row for row in checks if name in row]
+            axis.plot([row["step"] for row in own], [scale * row[name] for row in own], "o-", label=name)
         axis.set(xlabel="step", title=title)
         if "%" not in title:
             axis.set_yscale("log")

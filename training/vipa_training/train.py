@@ -24,13 +24,21 @@ from vipa_policy.errors import DatasetError
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
 from vipa_policy.model.config import ModelConfig
-from vipa_policy.model.network import Targets, VipaNetwork
+from vipa_policy.model.inputs import NetworkInput
+from vipa_policy.model.network import ANCHOR_HIT, Targets, VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
-from vipa_policy.model.preparation import NetworkInput, network_input
+from vipa_policy.model.preparation import network_input
 from vipa_policy.model.vocabulary import TaskTemplate, Vocabulary
 from vipa_training.augmentation import jitter_colours
 from vipa_training.dataset import Batch, Dataset
 from vipa_training.plots import plot_losses
+
+# In the progress bar: label, measure, scale, format.
+SHOWN = (
+    ("flow", "flow", 1.0, "{:.3f}"),
+    ("point", "pointing_error", 1e3, "{:.0f}mm"),
+    ("named", "named", 1e2, "{:.0f}%"),
+)
 
 
 @dataclass(frozen=True)
@@ -267,7 +275,9 @@ class Trainer:
         started = time.perf_counter()
         generator = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
         losses = self._losses(batch, generator, self.config.draws)
-        total = losses["flow"] + self.config.pointing_weight * losses["pointing"]
+        total = losses["flow"]
+        if "pointing" in losses:
+            total = total + self.config.pointing_weight * losses["pointing"]
         if not torch.isfinite(total):
             raise DatasetError(
                 f"the loss is not finite at step {self.step}; lower learning_rate, or resume from the last save"
@@ -285,11 +295,12 @@ class Trainer:
         entry = {name: float(value.detach()) for name, value in losses.items()}
         self.history.append({"step": self.step, "learning_rate": rate} | entry)
         recent = self.history[-50:]
-        bar.set_postfix(
-            flow=f"{np.mean([row['flow'] for row in recent if 'flow' in row]):.3f}",
-            point=f"{1e3 * np.mean([row['pointing_error'] for row in recent if 'flow' in row]):.0f}mm",
-            named=f"{100 * np.mean([row['named'] for row in recent if 'flow' in row]):.0f}%",
-        )
+        shown = {
+            label: form.format(scale * np.mean([row[name] for row in recent if name in row]))
+            for label, name, scale, form in SHOWN
+            if name in entry
+        }
+        bar.set_postfix(shown)
         bar.update()
 
     def _update_average(self) -> None:
@@ -321,15 +332,20 @@ class Trainer:
                     inputs, words, mask, state, self.network.config.head.flow_steps, generator
                 )
                 known = targets.pointed_known
-                errors.append((pointed.anchor - targets.pointed).norm(dim=-1)[known])
+                if pointed is not None:
+                    errors.append((pointed.anchor - targets.pointed).norm(dim=-1)[known])
                 finals.append(last_row_error(action, targets))
             self.network.train()
-        error, final = torch.cat(errors), torch.cat(finals)
-        row = {
-            "step": self.step,
-            "validation_pointing_median": float(error.median()),
-            "validation_pointing_p90": float(error.quantile(0.9)),
-            "validation_named": float((error < 0.04).float().mean()),
+        final = torch.cat(finals)
+        row: dict[str, float] = {"step": self.step}
+        if errors:
+            error = torch.cat(errors)
+            row |= {
+                "validation_pointing_median": float(error.median()),
+                "validation_pointing_p90": float(error.quantile(0.9)),
+                "validation_named": float((error < ANCHOR_HIT).float().mean()),
+            }
+        row |= {
             "validation_last_row_median": float(final.median()),
             "validation_last_row_p90": float(final.quantile(0.9)),
         }

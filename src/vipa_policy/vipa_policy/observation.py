@@ -58,7 +58,7 @@ class Chunk:
         stamp: s, of the reference image.
         camera_from_tip: (horizon, 4, 4), poses of the tip in the reference camera's optical frame at the stamp.
         gripper: (horizon,) m between the fingers.
-        pointed: (3,) m in the same frame: where the policy believes the named thing is.
+        pointed: (3,) m in the same frame: where the policy believes the named thing is; None where it does not point.
         pointed_confidence: 0 to 1.
         instruction: the words it was predicted for.
     """
@@ -66,6 +66,6 @@ class Chunk:
     stamp: float
     camera_from_tip: Array
     gripper: Array
-    pointed: Array
+    pointed: Array | None
     pointed_confidence: float
     instruction: str

@@ -2,7 +2,7 @@
 
 The paper leaves open the order of normalisation; here both inputs are normalised before the attention and the branch
 after it, so that V_sem itself reaches the projector untouched. The branch's last scale starts at zero for a trained
-semantic side (``disturb=False``), and at one when everything trains from nothing.
+semantic side (``FusionConfig.undisturbed``), and at one when everything trains from nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vipa_policy.model.config import FusionConfig
 class CrossAttentionFusion(nn.Module):
     """Semantic tokens ask the spatial tokens where they are."""
 
-    def __init__(self, config: FusionConfig, semantic_width: int, spatial_width: int, disturb: bool = True) -> None:
+    def __init__(self, config: FusionConfig, semantic_width: int, spatial_width: int) -> None:
         super().__init__()
         self.heads = config.heads
         self.semantic_norm = nn.LayerNorm(semantic_width)
@@ -27,7 +27,7 @@ class CrossAttentionFusion(nn.Module):
         self.branch_norm = nn.LayerNorm(semantic_width)
         self.dropout = nn.Dropout(config.dropout)
         self.alpha = nn.Parameter(torch.tensor(config.alpha))
-        if not disturb:
+        if config.undisturbed:
             nn.init.zeros_(self.branch_norm.weight)
 
     def forward(self, semantic: Tensor, spatial: Tensor, mask: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from vipa_policy.model.config import ACTION_SIZE, STATE_SIZE, ModelConfig
 from vipa_policy.model.fusion import CrossAttentionFusion
 from vipa_policy.model.head import ActionHead
+from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.pointing import Pointed, Pointing, pointing_loss
-from vipa_policy.model.preparation import NetworkInput
 from vipa_policy.model.semantic import SemanticSide
 from vipa_policy.model.spatial import SpatialTokens, fourier_features, make_spatial_encoder
 
@@ -44,12 +44,17 @@ class Condition:
     """What the head is told, for B observations with K instructions."""
 
     hidden: Tensor  # (B, K, queries, language width)
-    pointed: Pointed
-    spatial: SpatialTokens
+    pointed: Pointed | None  # None where the head is conditioned on the action queries alone
+    spatial: SpatialTokens | None  # None in a network without a spatial encoder
+
+    @property
+    def anchor(self) -> Tensor:
+        """Where the named thing is, (B, K, 3) m; the camera's own place where nothing is pointed at."""
+        return self.hidden.new_zeros(*self.hidden.shape[:2], 3) if self.pointed is None else self.pointed.anchor
 
 
 class VipaNetwork(nn.Module):
-    """VIPA-VLA (paper section 3), with pointing between the language model and the head."""
+    """VIPA-VLA (paper section 3), with pointing between the language model and the head where it is configured."""
 
     def __init__(self, config: ModelConfig, image_token: int, normalisation: Normalisation) -> None:
         super().__init__()
@@ -58,12 +63,26 @@ class VipaNetwork(nn.Module):
         language, head = config.semantic.language_width, config.head.width
         self.semantic = SemanticSide(config.semantic, image_token)
         self.spatial = make_spatial_encoder(config.spatial)
-        self.fusion = CrossAttentionFusion(config.fusion, config.semantic.vision_width, config.spatial.width)
+        self.fusion = (
+            CrossAttentionFusion(config.fusion, config.semantic.vision_width, config.spatial.width)
+            if self.spatial is not None
+            else None
+        )
         self.queries = nn.Parameter(0.02 * torch.randn(config.head.queries, language))
-        self.pointing = Pointing(language, config.spatial.fine_width)
+        points = config.head.grounding == "pointing"
+        self.pointing = Pointing(language, config.spatial.fine_width) if points else None
         self.query_out = nn.Sequential(nn.LayerNorm(language), nn.Linear(language, head))
-        self.anchor_out = nn.Linear(6 * ANCHOR_BANDS + config.spatial.fine_width, head)
-        self.head = ActionHead(config.head, config.horizon, STATE_SIZE + 6 * OFFSET_BANDS)
+        self.anchor_out = nn.Linear(6 * ANCHOR_BANDS + config.spatial.fine_width, head) if points else None
+        self.head = ActionHead(config.head, config.horizon, STATE_SIZE + (6 * OFFSET_BANDS if points else 0))
+
+    def image(self, inputs: NetworkInput) -> tuple[Tensor, SpatialTokens | None]:
+        """Return the projected image tokens (B, N, language width), fused where there is a spatial side, and that."""
+        patches = self.semantic.patches(inputs.pixels)
+        if self.spatial is None or self.fusion is None:
+            return self.semantic.project(patches), None
+        spatial = self.spatial(inputs)
+        fused = self.fusion(patches.flatten(1, 2), spatial.tokens, spatial.mask).view(patches.shape)
+        return self.semantic.project(fused), spatial
 
     def condition(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
         """Encode observations and instructions.
@@ -74,27 +93,32 @@ class VipaNetwork(nn.Module):
             words_mask: (B, K, T) bool, False at padding.
         """
         batch, count, _ = words.shape
-        spatial = self.spatial(inputs)
-        patches = self.semantic.patches(inputs.pixels)
-        fused = self.fusion(patches.flatten(1, 2), spatial.tokens, spatial.mask).view(patches.shape)
-        image = self.semantic.project(fused)
+        image, spatial = self.image(inputs)
         queries = self.queries.expand(batch, count, -1, -1)
         suffixes = torch.cat([self.semantic.embed(words), queries.to(image.dtype)], dim=2)
         suffix_mask = torch.cat([words_mask, words_mask.new_ones(queries.shape[:3])], dim=2)
         hidden = self.semantic.read(image, suffixes, suffix_mask)[:, :, words.shape[2] :]
-        return Condition(hidden, self.pointing(hidden[:, :, 0], spatial), spatial)
+        pointed = None
+        if self.pointing is not None and spatial is not None and spatial.fine is not None:
+            pointed = self.pointing(hidden[:, :, 0], spatial.fine)
+        return Condition(hidden, pointed, spatial)
 
     def head_tokens(self, condition: Condition, anchor: Tensor) -> Tensor:
-        """Return (B, K, queries + 1, head width): the action queries, and what is seen at the anchors (B, K, 3) m."""
+        """Return (B, K, tokens, head width): the action queries, and what is seen at the anchors (B, K, 3) m."""
+        queries: Tensor = self.query_out(condition.hidden)
+        if condition.pointed is None or self.anchor_out is None:
+            return queries
         feature = condition.pointed.feature
         where = fourier_features(anchor, ANCHOR_BANDS).to(feature.dtype)
         seen = self.anchor_out(torch.cat([where, feature], dim=-1))
-        return torch.cat([self.query_out(condition.hidden), seen[:, :, None]], dim=2)
+        return torch.cat([queries, seen[:, :, None]], dim=2)
 
     def head_state(self, state: Tensor, anchor: Tensor) -> Tensor:
-        """Return (..., STATE_SIZE + 6 * OFFSET_BANDS): the normalised state, and the tip's offset at several scales."""
-        offset = fourier_features(state[..., :3] - anchor, OFFSET_BANDS)
-        return torch.cat([self.normalisation.state(state, anchor), offset], dim=-1)
+        """Return the normalised state, with pointing also the tip's offset at several scales, (B, K, state size)."""
+        normalised = self.normalisation.state(state, anchor)
+        if self.pointing is None:
+            return normalised
+        return torch.cat([normalised, fourier_features(state[..., :3] - anchor, OFFSET_BANDS)], dim=-1)
 
     def teach_anchor(self, predicted: Tensor, targets: Targets, generator: torch.Generator | None) -> Tensor:
         """Return the anchors (B, K, 3) the head trains with: the predicted ones where they hit, else the true ones.
@@ -117,7 +141,7 @@ class VipaNetwork(nn.Module):
         draws: int,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Return the flow and pointing losses and the pointing error in m.
+        """Return the flow loss and, with pointing, its loss, its error in m and the share of named things it hits.
 
         Args:
             inputs: B observations.
@@ -128,7 +152,9 @@ class VipaNetwork(nn.Module):
             generator: of the noises.
         """
         condition = self.condition(inputs, words, words_mask)
-        anchor = self.teach_anchor(condition.pointed.anchor.detach(), targets, generator)
+        anchor = condition.anchor.detach()
+        if condition.pointed is not None:
+            anchor = self.teach_anchor(anchor, targets, generator)
         own = state[:, None].expand(-1, words.shape[1], -1)
         action = self.normalisation.action(targets.action, own)
         count = anchor.shape[0] * anchor.shape[1]
@@ -146,15 +172,13 @@ class VipaNetwork(nn.Module):
             noise,
             tau,
         )
-        grounding = pointing_loss(condition.pointed, condition.spatial, targets.pointed, targets.pointed_known)
-        distance = (condition.pointed.anchor.detach() - targets.pointed).norm(dim=-1)
-        known = targets.pointed_known
-        return {
-            "flow": flow,
-            "pointing": grounding,
-            "pointing_error": (distance * known).sum() / known.sum().clamp(min=1),
-            "named": ((distance < ANCHOR_HIT) & known).sum() / known.sum().clamp(min=1),
-        }
+        losses = {"flow": flow}
+        if condition.pointed is not None and condition.spatial is not None and condition.spatial.fine is not None:
+            losses["pointing"] = pointing_loss(
+                condition.pointed, condition.spatial.fine, targets.pointed, targets.pointed_known
+            )
+            losses |= pointing_measures(condition.pointed, targets)
+        return losses
 
     @torch.inference_mode()
     def sample(
@@ -165,10 +189,10 @@ class VipaNetwork(nn.Module):
         state: Tensor,
         steps: int,
         generator: torch.Generator,
-    ) -> tuple[Tensor, Pointed]:
+    ) -> tuple[Tensor, Pointed | None]:
         """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
         condition = self.condition(inputs, words, words_mask)
-        anchor = condition.pointed.anchor
+        anchor = condition.anchor
         own = state[:, None].expand(-1, words.shape[1], -1)
         noise = torch.randn(
             anchor.shape[0] * anchor.shape[1],
@@ -182,3 +206,14 @@ class VipaNetwork(nn.Module):
             noise, self.head_state(own, anchor).flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps
         )
         return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own), condition.pointed
+
+
+def pointing_measures(pointed: Pointed, targets: Targets) -> dict[str, Tensor]:
+    """Return the mean distance in m between pointed and true positions, and the share within ANCHOR_HIT."""
+    distance = (pointed.anchor.detach() - targets.pointed).norm(dim=-1)
+    known = targets.pointed_known
+    count = known.sum().clamp(min=1)
+    return {
+        "pointing_error": (distance * known).sum() / count,
+        "named": ((distance < ANCHOR_HIT) & known).sum() / count,
+    }

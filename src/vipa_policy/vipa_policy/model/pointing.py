@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vipa_policy.model.spatial import SpatialTokens
+from vipa_policy.model.spatial import FineFeatures
 
 REACH = 0.06  # m: votes further than this from the strongest one belong to something else
 LONGEST_VOTE = 0.08  # m from a visible surface to the centre of the thing
@@ -49,13 +49,13 @@ class Pointing(nn.Module):
         nn.init.zeros_(vote.weight)
         nn.init.zeros_(vote.bias)
 
-    def forward(self, hidden: Tensor, spatial: SpatialTokens) -> Pointed:
+    def forward(self, hidden: Tensor, fine: FineFeatures) -> Pointed:
         """Point for every instruction; hidden is (B, K, language_width)."""
-        query, key = self.query(hidden), self.key(spatial.fine)
-        usable = spatial.fine_mask | ~spatial.fine_mask.any(dim=1, keepdim=True)
+        query, key = self.query(hidden), self.key(fine.features)
+        usable = fine.mask | ~fine.mask.any(dim=1, keepdim=True)
         logits = (query @ key.transpose(1, 2) / key.shape[-1] ** 0.5).float()
         logits = logits.masked_fill(~usable[:, None], -torch.inf)
-        votes = spatial.fine_anchors + LONGEST_VOTE * self.vote(spatial.fine).float().tanh()
+        votes = fine.anchors + LONGEST_VOTE * self.vote(fine.features).float().tanh()
         weights = logits.softmax(dim=-1)
         strongest = logits.argmax(dim=-1)
         winner = votes.gather(1, strongest[..., None].expand(-1, -1, 3))
@@ -63,23 +63,21 @@ class Pointing(nn.Module):
         agreeing = weights * near
         confidence = agreeing.sum(dim=-1)
         shares = agreeing / confidence[..., None].clamp(min=1e-9)
-        return Pointed(logits, votes, shares @ votes, confidence, shares.to(spatial.fine.dtype) @ spatial.fine)
+        return Pointed(logits, votes, shares @ votes, confidence, shares.to(fine.features.dtype) @ fine.features)
 
 
-def pointing_loss(
-    pointed: Pointed, spatial: SpatialTokens, target: Tensor, known: Tensor, radius: float = 0.035
-) -> Tensor:
+def pointing_loss(pointed: Pointed, fine: FineFeatures, target: Tensor, known: Tensor, radius: float = 0.035) -> Tensor:
     """Return the grounding loss: the attention falls on the named thing's surface, and votes there hit its centre.
 
     Args:
         pointed: as predicted.
-        spatial: the tokens pointed at.
+        fine: the features pointed at.
         target: (B, K, 3) m, the named thing's grasp point.
         known: (B, K) bool, whether there is a target.
         radius: m around the target within which a surface point belongs to the thing (half the diagonal of a block).
     """
-    distance = torch.cdist(target, spatial.fine_anchors)
-    belongs = (distance < radius) & spatial.fine_mask[:, None]
+    distance = torch.cdist(target, fine.anchors)
+    belongs = (distance < radius) & fine.mask[:, None]
     visible = known & belongs.any(dim=-1)
     logarithms = pointed.logits.log_softmax(dim=-1)
     on_target = logarithms.masked_fill(~belongs, -torch.inf)

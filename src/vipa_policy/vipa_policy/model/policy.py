@@ -95,8 +95,8 @@ class VipaPolicy:
             stamp=observation.stamp,
             camera_from_tip=self._poses(rows),
             gripper=np.clip(rows[:, 9], self.contract.gripper_minimum, self.contract.gripper_maximum),
-            pointed=pointed.anchor[0, 0].double().cpu().numpy(),
-            pointed_confidence=float(pointed.confidence[0, 0]),
+            pointed=None if pointed is None else pointed.anchor[0, 0].double().cpu().numpy(),
+            pointed_confidence=0.0 if pointed is None else float(pointed.confidence[0, 0]),
             instruction=instruction,
         )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vipa_policy.errors import ObservationError
 from vipa_policy.geometry import Array
+from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.observation import CameraView
 
 MEAN = (0.485, 0.456, 0.406)  # of the InternVL vision tower (ImageNet)
@@ -139,23 +140,6 @@ def prepare_view(view: CameraView, size: int) -> PreparedView:
     )
 
 
-@dataclass(frozen=True)
-class NetworkInput:
-    """What the encoders take, for a batch of B observations with V views.
-
-    Attributes:
-        pixels: (B, V, 3, s, s) float32, normalised, s the semantic image size.
-        colours: (B, V, 3, S, S) float32, normalised, S the spatial image size.
-        points: (B, V, 3, S, S) float32, m, in the reference camera's optical frame; 0 where invalid.
-        valid: (B, V, 1, S, S) bool.
-    """
-
-    pixels: Tensor
-    colours: Tensor
-    points: Tensor
-    valid: Tensor
-
-
 def network_input(
     rgb: Tensor, depth: Tensor, rays: Tensor, reference_from_camera: Tensor, semantic_size: int
 ) -> NetworkInput:
@@ -173,13 +157,9 @@ def network_input(
     deviation = torch.tensor(STANDARD_DEVIATION, device=rgb.device).view(3, 1, 1)
     colours = (rgb.permute(0, 1, 4, 2, 3).float() / 255.0 - mean) / deviation
     pixels = torch.nn.functional.avg_pool2d(colours.flatten(0, 1), size // semantic_size)
-    z = depth.float() * DEPTH_UNIT
-    valid = z > 0
-    in_camera = torch.cat([rays * z[..., None], z[..., None]], dim=-1).flatten(2, 3)
-    rotation, translation = reference_from_camera[..., :3, :3], reference_from_camera[..., :3, 3]
-    points = in_camera @ rotation.transpose(-1, -2) + translation[..., None, :]
-    points = points.transpose(-1, -2).reshape(batch, views, 3, size, size) * valid[:, :, None]
-    return NetworkInput(pixels.unflatten(0, (batch, views)), colours, points, valid[:, :, None])
+    return NetworkInput(
+        pixels.unflatten(0, (batch, views)), colours, rays, depth.float() * DEPTH_UNIT, reference_from_camera
+    )
 
 
 def stack(views: Sequence[PreparedView], semantic_size: int, device: torch.device) -> NetworkInput:

@@ -14,41 +14,41 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 from vipa_policy.model.config import SemanticConfig
 
 IMAGE_TOKEN = "<IMG_CONTEXT>"
-INITIAL_RANGE = 0.05  # about 1 / sqrt(width) of the small preset; the published 0.02 is for widths ten times as large
 
 
 def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
-    """Return the transformers configuration of a semantic side of these sizes."""
+    """Return the transformers configuration of a semantic side: a published model's own, or one of these sizes."""
+    if config.family:
+        return InternVLConfig(**{**config.family, "image_token_id": image_token})
     grid = config.image_size // config.patch_size
     return InternVLConfig(
         vision_config={
             "hidden_size": config.vision_width,
             "num_hidden_layers": config.vision_layers,
             "num_attention_heads": config.vision_heads,
-            "intermediate_size": 4 * config.vision_width,
+            "intermediate_size": config.vision_feedforward or 4 * config.vision_width,
             "image_size": (config.image_size, config.image_size),
             "patch_size": (config.patch_size, config.patch_size),
-            # The published 0.1 is for a deep pretrained tower; a small one starts from nothing.
-            "layer_scale_init_value": 1.0,
-            "initializer_range": INITIAL_RANGE,
+            "layer_scale_init_value": config.layer_scale,
+            "initializer_range": config.initial_range,
         },
         text_config={
-            "model_type": "qwen3",
+            "model_type": config.language_family,
             "vocab_size": config.vocabulary_size,
             "hidden_size": config.language_width,
             "num_hidden_layers": config.language_layers,
             "num_attention_heads": config.language_heads,
-            "num_key_value_heads": config.language_heads,
-            "head_dim": config.language_width // config.language_heads,
+            "num_key_value_heads": config.language_key_value_heads or config.language_heads,
+            "head_dim": config.language_head_size or config.language_width // config.language_heads,
             "intermediate_size": config.language_feedforward,
             "max_position_embeddings": 4096,
             "use_cache": False,
-            "initializer_range": INITIAL_RANGE,
-            "tie_word_embeddings": True,
+            "initializer_range": config.initial_range,
+            "tie_word_embeddings": config.tied,
         },
         image_token_id=image_token,
         image_seq_length=(grid // 2) ** 2,
-        tie_word_embeddings=True,
+        tie_word_embeddings=config.tied,
     )
 
 

@@ -161,7 +161,7 @@ def chunk_to_message(
         poses=[pose_from_matrix(matrix) for matrix in chunk.camera_from_tip],
         gripper=[float(width) for width in chunk.gripper],
         instruction=chunk.instruction,
-        pointed=point_from_array(chunk.pointed),
+        pointed=point_from_array(np.full(3, np.nan) if chunk.pointed is None else chunk.pointed),
         pointed_confidence=float(chunk.pointed_confidence),
         timings=timings,
     )
@@ -194,11 +194,12 @@ def chunk_from_message(message: ActionChunk) -> tuple[Chunk, ActionContract]:
             f"expected gripper widths of {contract.gripper_minimum} to {contract.gripper_maximum} m in chunk "
             f"{message.id}, got {gripper.min()} to {gripper.max()} m; the policy's output is not to be used"
         )
+    pointed = array_from_point(message.pointed)
     chunk = Chunk(
         stamp=seconds_of(message.header.stamp),
         camera_from_tip=np.stack(matrices),
         gripper=gripper,
-        pointed=array_from_point(message.pointed),
+        pointed=pointed if np.isfinite(pointed).all() else None,
         pointed_confidence=float(message.pointed_confidence),
         instruction=message.instruction,
     )

@@ -340,7 +340,8 @@ class PolicyNode(ManagedNode):
             )
             self._set_state(PolicyStatus.RUNNING, "")
             self._chunks.publish(message)
-            self._pointed.publish(PointStamped(header=observed.header, point=point_from_array(chunk.pointed)))
+            if chunk.pointed is not None:
+                self._pointed.publish(PointStamped(header=observed.header, point=point_from_array(chunk.pointed)))
 
     # What is told
 
