@@ -8,7 +8,7 @@ from support.small_network import make_observation, make_view
 from vipa_policy.errors import CheckpointError, ContractMismatch, InstructionError, ObservationError
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model import load_policy
-from vipa_policy.model.checkpoint import FILES
+from vipa_policy.model.checkpoint import FILES, Checkpoint
 
 WORDS = "reach the red block"
 
@@ -48,6 +48,42 @@ def test_weights_survive_to_the_bit(saved, checkpoint):
     assert loaded.config == checkpoint.config
 
 
+def test_weights_in_shards_are_the_same_weights(checkpoint, tmp_path):
+    folder = tmp_path / "sharded"
+    checkpoint.save_pretrained(folder, shard_size=200_000)
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    loaded = Checkpoint.from_pretrained(folder)
+    for (name, ours), theirs in zip(
+        checkpoint.network.state_dict().items(), loaded.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), name
+    shard = sorted(folder.glob("model-*.safetensors"))[1]
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=f"lacks {shard.name}"):
+        Checkpoint.from_pretrained(folder)
+
+
+def test_an_index_cannot_point_outside_its_folder(checkpoint, tmp_path):
+    checkpoint.save_pretrained(tmp_path / "sharded", shard_size=200_000)
+    index = tmp_path / "sharded" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"queries": "../../elsewhere.safetensors"}}))
+    with pytest.raises(CheckpointError, match="files beside"):
+        Checkpoint.from_pretrained(tmp_path / "sharded")
+
+
+def test_a_pickle_is_refused(saved):
+    (saved / "model.safetensors").rename(saved / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pickle pytorch_model\.bin"):
+        load_policy(str(saved), "cpu")
+
+
+def test_another_kind_of_model_is_refused(saved):
+    values = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps(values | {"model_type": "internvl"}))
+    with pytest.raises(CheckpointError, match="'internvl'"):
+        load_policy(str(saved), "cpu")
+
+
 def test_a_checkpoint_is_found_by_name(saved, monkeypatch):
     monkeypatch.setenv("VIPA_MODELS", str(saved.parent))
     assert load_policy("vipa-test", "cpu").name == "vipa-test"
@@ -58,7 +94,7 @@ def test_a_missing_folder_says_how_to_make_one(tmp_path):
         load_policy(str(tmp_path / "nothing"))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "model.safetensors"])
 def test_a_missing_file_is_named(saved, name):
     (saved / name).unlink()
     with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):

@@ -1,7 +1,10 @@
 """Checkpoints: a folder of safetensors and JSON, written whole or not at all, and read with care.
 
-``config.json`` (version, name, sizes), ``model.safetensors``, ``contract.json``, ``normalisation.json``,
-``tokenizer.json``, ``tasks.json`` (templates), ``training.json`` (how it was made).
+``config.json`` (model type, version, name, sizes), ``model.safetensors`` (or shards of it), ``contract.json``,
+``normalisation.json``, ``tokenizer.json``, ``tasks.json`` (templates), ``training.json`` (how it was made).
+
+Version 1 had no model type and knew fewer choices; it is read as the choices that were fixed then. Guarded by
+tests/unit/test_checkpoint.py and tests/unit/test_golden.py.
 """
 
 from __future__ import annotations
@@ -13,20 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import CheckpointError, ContractMismatch
 from vipa_policy.model import normalisation as normalisations
+from vipa_policy.model import weights
 from vipa_policy.model.config import ModelConfig
+from vipa_policy.model.hub import find_folder
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.vocabulary import Vocabulary
 
-VERSION = 1
-FILES = ("config.json", "model.safetensors", "contract.json", "normalisation.json", "tokenizer.json", "tasks.json")
+VERSION = 2
+MODEL_TYPE = "vipa"
+FILES = ("config.json", "contract.json", "normalisation.json", "tokenizer.json", "tasks.json")
+ELSEWHERE = ("normalisation.",)  # parts of the network's state that have a file of their own
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,33 @@ class Checkpoint:
     network: VipaNetwork
     training: Mapping[str, Any]
 
+    def save_pretrained(self, folder: str | Path, shard_size: int | str = weights.SHARD_SIZE) -> None:
+        """Write the checkpoint into a folder, as ``save`` does."""
+        save(self, Path(folder), shard_size)
 
-def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint; an existing one is replaced only once the new one is complete on disk."""
+    @classmethod
+    def from_pretrained(cls, name: str | Path, revision: str | None = None) -> Checkpoint:
+        """Read a checkpoint by path, name or hub id.
+
+        Errors as in ``vipa_policy.model.hub.find_folder`` and ``load``.
+        """
+        return load(find_folder(str(name), revision))
+
+
+def save(checkpoint: Checkpoint, folder: Path, shard_size: int | str = weights.SHARD_SIZE) -> None:
+    """Write a checkpoint; an existing one is replaced only once the new one is complete on disk.
+
+    Args:
+        checkpoint: what to write.
+        folder: where to.
+        shard_size: bytes, or "4GB": weights beyond it are split into several files with an index.
+    """
     fresh = folder.with_name(folder.name + ".writing")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    tensors = {name: value.contiguous() for name, value in unshared_state(checkpoint.network).items()}
-    save_file(tensors, fresh / "model.safetensors", metadata={"format": "pt"})
+    weights.write(weights.unshared_state(checkpoint.network, ELSEWHERE), fresh, shard_size)
     documents = {
-        "config.json": {"version": VERSION, "model": checkpoint.config.to_dict()},
+        "config.json": {"model_type": MODEL_TYPE, "version": VERSION, "model": checkpoint.config.to_dict()},
         "contract.json": checkpoint.contract.to_dict(),
         "normalisation.json": checkpoint.network.normalisation.to_dict(),
         "tokenizer.json": json.loads(checkpoint.vocabulary.tokenizer.to_str()),
@@ -65,18 +85,6 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def unshared_state(network: VipaNetwork) -> dict[str, torch.Tensor]:
-    """Return the state of a network with tied weights named once and the normalisation left to its own file."""
-    seen: set[int] = set()
-    state: dict[str, torch.Tensor] = {}
-    for name, value in network.state_dict().items():
-        if name.startswith("normalisation.") or value.data_ptr() in seen:
-            continue
-        seen.add(value.data_ptr())
-        state[name] = value.detach().to("cpu")
-    return state
-
-
 def read_json(folder: Path, name: str) -> Any:
     """Return a JSON file of a checkpoint; raises CheckpointError where it is cut short."""
     try:
@@ -91,25 +99,14 @@ def load(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: the folder or a file is missing, cut short, of a newer version, or does not fit its config.
+        CheckpointError: a file is missing, cut short, of a newer version, or does not fit its config.
         ContractMismatch: its contract contradicts itself or its network.
     """
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"expected a checkpoint folder at {folder}, there is none; "
-            "give the path of one, or make one with: python training/finetune.py --config training/configs/cell.yaml"
-        )
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(f"{folder} lacks {', '.join(missing)}; copy the whole checkpoint folder again")
-    header = read_json(folder, "config.json")
-    if not isinstance(header, dict):
-        raise CheckpointError(f"{folder / 'config.json'} holds no object; copy the checkpoint again")
-    if header.get("version", 0) > VERSION:
-        raise CheckpointError(
-            f"{folder} is of checkpoint version {header['version']}, this vipa_policy reads up to {VERSION}; update it"
-        )
-    config = ModelConfig.from_dict(header.get("model", {}))
+    weights.weight_files(folder)
+    config = read_config(folder)
     contract = ActionContract.from_dict(read_json(folder, "contract.json"))
     check_fits(config, contract)
     vocabulary = read_vocabulary(folder)
@@ -118,9 +115,27 @@ def load(folder: Path) -> Checkpoint:
         network = VipaNetwork(config, vocabulary.image_token, normalisation)
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         raise CheckpointError(f"{folder / 'config.json'} describes no network that can be built: {error}") from error
-    fill(network, folder / "model.safetensors")
+    weights.fill(network, weights.read(folder), str(folder), ELSEWHERE)
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}
     return Checkpoint(config, contract, vocabulary, network.eval(), training)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Return the sizes in a folder's config.json; raises CheckpointError where it is of another kind or newer."""
+    header = read_json(folder, "config.json")
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{folder / 'config.json'} holds no object; copy the checkpoint again")
+    if header.get("model_type", MODEL_TYPE) != MODEL_TYPE:
+        raise CheckpointError(
+            f"expected model_type {MODEL_TYPE!r} in {folder / 'config.json'}, got {header['model_type']!r}; "
+            "it is another kind of model (semantic.published is where a published InternVL goes)"
+        )
+    version = header.get("version", 0)
+    if not isinstance(version, int) or version > VERSION:
+        raise CheckpointError(
+            f"{folder} is of checkpoint version {version}, this vipa_policy reads up to {VERSION}; update it"
+        )
+    return ModelConfig.from_dict(header.get("model", {}))
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
@@ -152,23 +167,4 @@ def check_fits(config: ModelConfig, contract: ActionContract) -> None:
         raise ContractMismatch(
             f"the network {config.name!r} and the contract in its checkpoint do not fit (network / contract): "
             + "; ".join(lines)
-        )
-
-
-def fill(network: VipaNetwork, file: Path) -> None:
-    """Load the weights; raises CheckpointError where the file is cut short or belongs to another network."""
-    try:
-        tensors = load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{file} is cut short or no safetensors file ({error}); copy it again") from error
-    try:
-        missing, unexpected = network.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(f"{file} belongs to a network of another shape: {error}") from error
-    expected = set(unshared_state(network))
-    lacking = [name for name in missing if name in expected]
-    if lacking or unexpected:
-        raise CheckpointError(
-            f"{file} does not hold this network's weights: {len(lacking)} missing (first: {lacking[:1]}), "
-            f"{len(unexpected)} unknown (first: {list(unexpected)[:1]})"
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -14,10 +11,9 @@ from vipa_policy.errors import CheckpointError, ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
+from vipa_policy.model.hub import find_folder
 from vipa_policy.model.preparation import prepare_view, stack
 from vipa_policy.observation import Chunk, Observation
-
-CHECKPOINT_FOLDER_VARIABLE = "VIPA_MODELS"  # folder in which checkpoints are looked up by name
 
 
 def choose_device(device: str) -> torch.device:
@@ -115,22 +111,11 @@ class VipaPolicy:
         return poses
 
 
-def find_checkpoint(name: str) -> Path:
-    """Return the folder of a checkpoint given by path, or by name under the folder in VIPA_MODELS or ./models."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    for root in (os.environ.get(CHECKPOINT_FOLDER_VARIABLE), "models"):
-        if root and (Path(root) / name).is_dir():
-            return Path(root) / name
-    return path
-
-
 def load_policy(name: str, device: str = "auto", threads: int = 0) -> VipaPolicy:
     """Load a policy from a checkpoint folder, or from its name under the models folder.
 
     Args:
-        name: path of a folder, or a name.
+        name: path of a folder, a name under the models folders, or a hub id (vipa_policy.model.hub).
         device: "auto", "cuda" or "cpu".
         threads: of torch in this process; 0 leaves torch its choice. Where other processes want the processors too,
             one is fastest: a second one that has to wait for its turn holds up the first.
@@ -141,5 +126,5 @@ def load_policy(name: str, device: str = "auto", threads: int = 0) -> VipaPolicy
     """
     if threads > 0:
         torch.set_num_threads(threads)
-    folder = find_checkpoint(name)
+    folder = find_folder(name)
     return VipaPolicy(checkpoints.load(folder), choose_device(device), folder.resolve().name)
