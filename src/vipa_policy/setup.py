@@ -19,6 +19,7 @@ setup(
         "opencv-python>=4.9,<5",
         "scipy>=1.11",
         "pyyaml>=6",
+        "huggingface-hub>=1.0",
         "safetensors>=0.4",
         "tokenizers>=0.20",
         "torch>=2.11",
