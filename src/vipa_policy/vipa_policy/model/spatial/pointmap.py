@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -58,8 +60,13 @@ class PointmapEncoder(SpatialEncoder):
             )
         return self.encode(inputs, inputs.depth)
 
-    def encode(self, inputs: NetworkInput, depth: Tensor) -> SpatialTokens:
-        """Encode all views with depth (B, V, S, S) in m, 0 where invalid, measured or estimated."""
+    def encode(
+        self, inputs: NetworkInput, depth: Tensor, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> SpatialTokens:
+        """Encode all views with depth (B, V, S, S) in m, 0 where invalid, measured or estimated.
+
+        ``transform`` stands in for this encoder's own layers over its tokens (B * V, N, width).
+        """
         batch, views = depth.shape[:2]
         points, valid = (part.flatten(0, 1) for part in back_project(depth, inputs.rays, inputs.reference_from_camera))
         centre = points.new_tensor(CENTRE).view(3, 1, 1)
@@ -72,7 +79,7 @@ class PointmapEncoder(SpatialEncoder):
         tokens = coarse.flatten(2).transpose(1, 2) + self.position(
             fourier_features(anchors, self.BANDS) * mask[..., None]
         )
-        tokens = self.norm(self.layers(tokens))
+        tokens = self.norm(self.layers(tokens)) if transform is None else transform(tokens)
         context = tokens.transpose(1, 2).reshape(coarse.shape)
         merged = self.lateral_middle(middle) + upsample(self.lateral_coarse(context))
         fine = self.refine(stem + upsample(merged))
