@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
@@ -103,8 +104,8 @@ def read_chat(tokenizer: PreTrainedTokenizerBase) -> Chat:
     """
     if not tokenizer.chat_template:
         return INTERNVL_CHAT
-    user = {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": WORDS_MARKER}]}
-    answer = {"role": "assistant", "content": [{"type": "text", "text": ANSWER_MARKER}]}
+    user: Any = {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": WORDS_MARKER}]}
+    answer: Any = {"role": "assistant", "content": [{"type": "text", "text": ANSWER_MARKER}]}
     asked = str(tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True))
     answered = str(tokenizer.apply_chat_template([user, answer], tokenize=False))
     marker = next((text for text in IMAGE_MARKERS if asked.count(text) == 2), None)

@@ -24,7 +24,7 @@ LONGEST = 64  # tokens of an instruction: some fifty words; what is longer is no
 
 
 class PublishedVocabulary(Vocabulary):
-    """A published tokenizer. Templates, where there are any, say what was trained; any other sentence is let through."""
+    """A published tokenizer. Templates, where there are any, say what was trained; other sentences are let through."""
 
     kind = "published"
 
@@ -100,7 +100,7 @@ class PublishedVocabulary(Vocabulary):
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest trained instruction with what closes it; of the longest allowed one without templates."""
+        """Number of tokens in the longest trained (without templates: allowed) instruction, with what closes it."""
         return super().longest if self._known else LONGEST + len(self.layout.closing)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 from vipa_policy.errors import CheckpointError
@@ -104,8 +105,9 @@ def semantic_config(name: str | Path) -> SemanticConfig:
 
 def find_config(name: str) -> Path:
     """Return a published model's config.json; errors as in ``semantic_config``."""
-    if Path(name).expanduser().is_dir() or not HUB_ID.fullmatch(name):
-        file = find_published(name) / "config.json" if not Path(name).is_dir() else Path(name) / "config.json"
+    path = Path(name).expanduser()
+    if path.is_dir() or not HUB_ID.fullmatch(name):
+        file = (path if path.is_dir() else find_published(name)) / "config.json"
         if not file.is_file():
             raise CheckpointError(f"{file.parent} lacks config.json; copy the whole folder again")
         return file
@@ -120,7 +122,8 @@ def find_config(name: str) -> Path:
 
 def of_family(family: InternVLConfig, name: str) -> SemanticConfig:
     """Return the sizes of a transformers configuration, which goes along whole."""
-    vision, text = family.vision_config, family.text_config
+    vision: Any = family.vision_config
+    text: Any = family.text_config
     return SemanticConfig(
         image_size=vision.image_size[0],
         patch_size=vision.patch_size[0],
@@ -174,7 +177,7 @@ def load_model(
     """
     weight_files(folder)
     try:
-        model, report = InternVLForConditionalGeneration.from_pretrained(
+        loaded: Any = InternVLForConditionalGeneration.from_pretrained(
             folder,
             config=internvl_config(config, image_token),
             dtype=dtype,
@@ -182,11 +185,12 @@ def load_model(
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise CheckpointError(
             f"the weights in {folder} cannot be read ({type(error).__name__}: {first_line(error)}); "
             "copy the whole folder again"
         ) from error
+    model, report = loaded
     problems = {kind: sorted(map(str, report.get(kind) or ())) for kind in ("missing_keys", "mismatched_keys")}
     for kind, names in problems.items():
         if names:

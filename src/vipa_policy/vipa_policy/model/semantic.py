@@ -70,7 +70,7 @@ def family_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
         )
     if "sliding_attention" in (getattr(published.text_config, "layer_types", None) or ()):
         raise CheckpointError(
-            f"expected a language model whose layers see the whole prompt, got {published.text_config.model_type!r} "
+            f"expected a language model whose layers see the whole prompt, got {text['model_type']!r} "
             "with sliding windows; choose another model of the family"
         )
     return published
