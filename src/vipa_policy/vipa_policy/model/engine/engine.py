@@ -12,8 +12,10 @@ Guarded by tests/unit/test_engine.py.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,7 +94,7 @@ class InferenceEngine:
         self._encode: Callable[[NetworkInput, Tensor], Condition] = self._encode_fused if self.fused else self._encode_plain
         if self.options.compile:
             self._encode = torch.compile(self._encode, dynamic=False)
-        self._graphs: dict[int, GraphedCall] = {}
+        self._graphs: dict[tuple[int, tuple[str, ...]], GraphedCall] = {}
 
     def words(self, tokens: Sequence[int]) -> Tensor:
         """Return the embedded words (1, T, language width) of an instruction's token ids."""
@@ -154,7 +156,8 @@ class InferenceEngine:
         steps = self.network.config.head.flow_steps if steps is None else steps
         words = self.words(tokens)
         if self.options.graphs and self.device.type == "cuda" and steer is None:
-            outputs = self._graphed(steps)(*tensors_of(inputs), words, state, noise)
+            names, parts = tensors_of(inputs)
+            outputs = self._graphed(steps, names)(*parts, words, state, noise)
         else:
             outputs = self._run(inputs, words, state, noise, steps, steer)
         actions, *pointed = outputs
@@ -182,27 +185,31 @@ class InferenceEngine:
         return self.fused.condition(inputs, words)
 
     def _encode_plain(self, inputs: NetworkInput, words: Tensor) -> Condition:
-        return self.network.condition_embedded(inputs, words[:, None])
+        mask = torch.ones(1, 1, words.shape[1], dtype=torch.bool, device=words.device)
+        return self.network.condition_embedded(inputs, words[:, None], mask)
 
-    def _graphed(self, steps: int) -> GraphedCall:
-        if steps not in self._graphs:
+    def _graphed(self, steps: int, names: tuple[str, ...]) -> GraphedCall:
+        if (steps, names) not in self._graphs:
             self.sampler(steps)  # its modulations are computed outside the graph
 
             def function(*values: Tensor) -> Tensors:
                 *parts, words, state, noise = values
-                return self._run(inputs_of(parts), words, state, noise, steps)
+                return self._run(inputs_of(names, parts), words, state, noise, steps)
 
-            self._graphs[steps] = GraphedCall(function)
-        return self._graphs[steps]
-
-
-def tensors_of(inputs: NetworkInput) -> Tensors:
-    """Return the tensors of an input; depth last, where there is some."""
-    parts = (inputs.pixels, inputs.colours, inputs.rays, inputs.reference_from_camera)
-    return parts if inputs.depth is None else (*parts, inputs.depth)
+            self._graphs[steps, names] = GraphedCall(function)
+        return self._graphs[steps, names]
 
 
-def inputs_of(parts: Sequence[Tensor]) -> NetworkInput:
+def tensors_of(inputs: NetworkInput) -> tuple[tuple[str, ...], Tensors]:
+    """Return the names and tensors of what an input holds; raises CheckpointError where it comes from a cache."""
+    if inputs.frozen is not None:
+        raise CheckpointError("expected an observation, got features from a cache of training; predict without one")
+    held = {field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)}
+    held = {name: value for name, value in held.items() if value is not None}
+    return tuple(held), tuple(held.values())
+
+
+def inputs_of(names: Sequence[str], parts: Sequence[Tensor]) -> NetworkInput:
     """Undo ``tensors_of``."""
-    pixels, colours, rays, reference_from_camera, *depth = parts
-    return NetworkInput(pixels, colours, rays, depth[0] if depth else None, reference_from_camera)
+    held: dict[str, Any] = dict(zip(names, parts, strict=True))
+    return NetworkInput(**({"depth": None} | held))

@@ -78,7 +78,7 @@ class FusedNetwork:
         """Fuse patches (1, V, N, width) with the spatial tokens, and let the language model read image and words."""
         if spatial is not None and self.fusion is not None:
             patches = self.fusion(patches.flatten(1, 2), spatial.tokens, spatial.mask).view(patches.shape)
-        image = self.vision.project(patches)
+        image = self.network.semantic.prefix(self.vision.project(patches), views)
         sequence = torch.cat([image, words, self.queries], dim=1)
         hidden = self.language(sequence, self.queries.shape[1])[:, None]
         pointed = None
