@@ -26,7 +26,7 @@ from vipa_policy.model.engine.fused import FusedNetwork, why_not
 from vipa_policy.model.engine.fused.head import FusedSampler
 from vipa_policy.model.engine.graphs import GraphedCall, Tensors
 from vipa_policy.model.engine.precision import bring, choose_format, running
-from vipa_policy.model.engine.sampling import FlowSampler, Steer
+from vipa_policy.model.engine.sampling import FlowSampler, Guide
 from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.model.network import Condition, VipaNetwork
 
@@ -136,7 +136,7 @@ class InferenceEngine:
         state: Tensor,
         noise: Tensor,
         steps: int | None = None,
-        steer: Steer | None = None,
+        guidance: Guide | None = None,
     ) -> Prediction:
         """Predict a chunk.
 
@@ -146,7 +146,7 @@ class InferenceEngine:
             state: (1, STATE_SIZE) float32 measured tip: position in m, 6-D rotation, gripper width in m.
             noise: from ``noise``.
             steps: Euler steps; None takes the network's own.
-            steer: corrects the predicted action of every step, for in-painting; normalised.
+            guidance: corrects the predicted action of every step, for in-painting; normalised.
 
         Raises:
             CheckpointError: more than one observation.
@@ -155,16 +155,16 @@ class InferenceEngine:
             raise CheckpointError(f"expected one observation at a time, got {inputs.batch}; the network itself takes more")
         steps = self.network.config.head.flow_steps if steps is None else steps
         words = self.words(tokens)
-        if self.options.graphs and self.device.type == "cuda" and steer is None:
+        if self.options.graphs and self.device.type == "cuda" and guidance is None:
             names, parts = tensors_of(inputs)
             outputs = self._graphed(steps, names)(*parts, words, state, noise)
         else:
-            outputs = self._run(inputs, words, state, noise, steps, steer)
+            outputs = self._run(inputs, words, state, noise, steps, guidance)
         actions, *pointed = outputs
         return Prediction(actions, pointed[0], pointed[1]) if pointed else Prediction(actions, None, None)
 
     def _run(
-        self, inputs: NetworkInput, words: Tensor, state: Tensor, noise: Tensor, steps: int, steer: Steer | None = None
+        self, inputs: NetworkInput, words: Tensor, state: Tensor, noise: Tensor, steps: int, guidance: Guide | None = None
     ) -> Tensors:
         """Return actions and, with pointing, the pointed position and its confidence."""
         network = self.network
@@ -173,7 +173,7 @@ class InferenceEngine:
             anchor, own = condition.anchor.float(), state[:, None]
             tokens = network.head_tokens(condition, anchor).flatten(0, 1)
             token = network.head_state(own, anchor).flatten(0, 1)
-            action = self.sampler(steps)(noise, token, tokens, steer)
+            action = self.sampler(steps)(noise, token, tokens, guidance)
         metric = network.normalisation.metric(action.float()[:, None], own)[:, 0]
         if condition.pointed is None:
             return (metric,)

@@ -7,14 +7,15 @@ values once for all of its steps (paper section 3.3; vipa_policy.model.head). Gu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from vipa_policy.model.head import ActionHead
 
-# Corrects the predicted action (N, horizon, ACTION_SIZE), normalised, at a time tau in [0, 1).
-Steer = Callable[[Tensor, float], Tensor]
+# Returns the action (N, horizon, ACTION_SIZE), normalised, to aim at instead of the one predicted.
+Guide: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class FlowSampler:
@@ -29,21 +30,21 @@ class FlowSampler:
             times = torch.arange(steps, device=head.position.device) / steps
             self.modulations = [head.modulations(times[index : index + 1]) for index in range(steps)]
 
-    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, steer: Steer | None = None) -> Tensor:
+    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, guidance: Guide | None = None) -> Tensor:
         """Return normalised actions (N, horizon, ACTION_SIZE).
 
         Args:
             noise: as the actions; where the flow begins.
             state: (N, state size), from ``VipaNetwork.head_state``.
             condition: (N, C, width), from ``VipaNetwork.head_tokens``.
-            steer: corrects the predicted action of every step, for in-painting.
+            guidance: corrects the predicted action of every step, for in-painting.
         """
         self.head.check_horizon(noise)
         token, cache = self.head.state_token(state), self.head.condition_cache(condition)
         noisy = noise
         for index, modulations in enumerate(self.modulations):
             action = self.head.denoise(noisy, token, modulations, cache)
-            if steer is not None:
-                action = steer(action, index / self.steps)
+            if guidance is not None:
+                action = guidance(action)
             noisy = noisy + (action - noisy) / (self.steps - index)
         return noisy

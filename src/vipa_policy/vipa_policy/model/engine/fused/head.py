@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vipa_policy.model.engine.fused.folding import Linear, join_heads, joined, split_heads
-from vipa_policy.model.engine.sampling import Steer
+from vipa_policy.model.engine.sampling import Guide
 from vipa_policy.model.head import ActionHead, Block, KeyValue
 
 
@@ -81,7 +81,7 @@ class FusedSampler:
             self.places = head.position.detach()[1:]
             self.state_place = head.position.detach()[:1]
 
-    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, steer: Steer | None = None) -> Tensor:
+    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, guidance: Guide | None = None) -> Tensor:
         """Return normalised actions; arguments as ``FlowSampler`` takes them."""
         self.head.check_horizon(noise)
         token = self.head.state_token(state) + self.state_place
@@ -89,8 +89,8 @@ class FusedSampler:
         noisy = noise
         for index, modulations in enumerate(self.modulations):
             action = self.denoise(noisy, token, modulations, cache)
-            if steer is not None:
-                action = steer(action, index / self.steps)
+            if guidance is not None:
+                action = guidance(action)
             noisy = torch.lerp(noisy, action, 1 / (self.steps - index))
         return noisy
 
