@@ -12,8 +12,9 @@ from vipa_policy.geometry import Array
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
 from vipa_policy.model.hub import find_folder
+from vipa_policy.model.inpainting import guide
 from vipa_policy.model.preparation import prepare_view, stack
-from vipa_policy.observation import Chunk, Observation
+from vipa_policy.observation import Chunk, CommittedTail, Observation
 
 
 def choose_device(device: str) -> torch.device:
@@ -52,19 +53,28 @@ class VipaPolicy:
         self._checkpoint.vocabulary.check(text)
 
     def predict(
-        self, observation: Observation, instruction: str, *, seed: int | None = None, flow_steps: int | None = None
+        self,
+        observation: Observation,
+        instruction: str,
+        *,
+        committed: CommittedTail | None = None,
+        seed: int | None = None,
+        flow_steps: int | None = None,
     ) -> Chunk:
         """Predict a chunk.
 
         Args:
             observation: one instant; its views in the contract's order.
             instruction: words the policy was trained on.
+            committed: rows that the arm still follows; the chunk begins with those it will have done by then.
             seed: of the flow's initial noise; None draws a fresh one.
             flow_steps: Euler steps; None takes the checkpoint's.
 
         Raises:
             InstructionError: the words are outside what was trained.
-            ObservationError: a view is missing, unusable or implausible, or the tip pose is not finite.
+            ObservationError: a view is missing, unusable or implausible, the tip pose is not finite, or the committed
+                tail is malformed.
+            ContractMismatch: the committed tail was predicted under another contract.
         """
         words = torch.tensor(self._checkpoint.vocabulary.encode(instruction), device=self.device)[None, None]
         self._check_views(observation)
@@ -73,6 +83,9 @@ class VipaPolicy:
         state = measured_state(observation.camera_from_tip, observation.gripper_width)
         if not np.all(np.isfinite(state)):
             raise ObservationError("expected a finite tip pose and gripper width, got NaN; check TF and joint states")
+        guidance = None
+        if committed is not None:
+            guidance = guide(committed, observation.stamp, state, self.contract, self._network.normalisation)
         generator = torch.Generator(device=self.device)
         if seed is None:
             generator.seed()
@@ -85,6 +98,7 @@ class VipaPolicy:
             torch.from_numpy(state.astype(np.float32))[None].to(self.device),
             flow_steps or config.head.flow_steps,
             generator,
+            guidance,
         )
         rows = actions[0, 0].double().cpu().numpy()
         return Chunk(
