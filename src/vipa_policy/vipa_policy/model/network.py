@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -214,8 +215,12 @@ class VipaNetwork(nn.Module):
         state: Tensor,
         steps: int,
         generator: torch.Generator,
+        guidance: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Pointed | None]:
-        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
+        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at.
+
+        Arguments as in ``loss``, and the Euler ``steps``; ``guidance`` as in ``ActionHead.sample``.
+        """
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.anchor
         own = state[:, None].expand(-1, words.shape[1], -1)
@@ -228,7 +233,11 @@ class VipaNetwork(nn.Module):
         )
         noise = self.config.head.temperature * noise
         action = self.head.sample(
-            noise, self.head_state(own, anchor).flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps
+            noise,
+            self.head_state(own, anchor).flatten(0, 1),
+            self.head_tokens(condition, anchor).flatten(0, 1),
+            steps,
+            guidance=guidance,
         )
         return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own), condition.pointed
 
