@@ -132,9 +132,7 @@ class VipaPolicy:
         return poses
 
 
-def load_policy(
-    name: str, device: str = "auto", threads: int = 0, options: EngineOptions | None = None
-) -> VipaPolicy:
+def load_policy(name: str, device: str = "auto", threads: int = 0, options: EngineOptions | None = None) -> VipaPolicy:
     """Load a policy from a checkpoint folder, or from its name under the models folder.
 
     Args:

@@ -26,6 +26,7 @@ class FlowSampler:
             raise ValueError(f"expected at least 1 Euler step, got {steps}")
         self.head = head
         self.steps = steps
+        self.denoise = head.denoise
         with torch.inference_mode():
             times = torch.arange(steps, device=head.position.device) / steps
             self.modulations = [head.modulations(times[index : index + 1]) for index in range(steps)]
@@ -43,7 +44,7 @@ class FlowSampler:
         token, cache = self.head.state_token(state), self.head.condition_cache(condition)
         noisy = noise
         for index, modulations in enumerate(self.modulations):
-            action = self.head.denoise(noisy, token, modulations, cache)
+            action = self.denoise(noisy, token, modulations, cache)
             if guidance is not None:
                 action = guidance(action)
             noisy = noisy + (action - noisy) / (self.steps - index)
