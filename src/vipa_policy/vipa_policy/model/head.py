@@ -16,7 +16,7 @@ Guarded by tests/unit/test_head.py and tests/unit/test_memorisation.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -249,9 +249,18 @@ class ActionHead(nn.Module):
         return (error.square().mean(dim=-1) * valid).sum() / valid.sum().clamp(min=1)
 
     def sample(
-        self, noise: Tensor, state: Tensor, condition: Tensor, steps: int, condition_mask: Tensor | None = None
+        self,
+        noise: Tensor,
+        state: Tensor,
+        condition: Tensor,
+        steps: int,
+        condition_mask: Tensor | None = None,
+        guidance: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Integrate from noise (N, horizon, ACTION_SIZE) at tau = 0 to an action at tau = 1 by Euler steps.
+
+        ``guidance`` takes the action that each step aims at, and returns the one it is to aim at
+        (vipa_policy.model.inpainting).
 
         Raises:
             ContractMismatch: another horizon than the head's.
@@ -265,6 +274,8 @@ class ActionHead(nn.Module):
         for index in range(steps):
             tau = torch.full((1,), index / steps, device=noise.device)
             action = self.denoise(noisy, token, self.modulations(tau), cache, condition_mask)
+            if guidance is not None:
+                action = guidance(action)
             noisy = noisy + (action - noisy) / (steps - index)  # velocity (action - noisy) / (1 - tau), over 1 / steps
         return noisy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -113,10 +114,14 @@ class VipaNetwork(nn.Module):
             words: (B, K, T) token ids, K instructions for each observation.
             words_mask: (B, K, T) bool, False at padding.
         """
-        batch, count, _ = words.shape
+        return self.condition_embedded(inputs, self.semantic.embed(words), words_mask)
+
+    def condition_embedded(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
+        """Encode observations and instructions whose words are embedded already, (B, K, T, language width)."""
+        batch, count = words.shape[:2]
         image, spatial = self.image(inputs)
         queries = self.queries.expand(batch, count, -1, -1)
-        suffixes = torch.cat([self.semantic.embed(words), queries.to(image.dtype)], dim=2)
+        suffixes = torch.cat([words.to(image.dtype), queries.to(image.dtype)], dim=2)
         suffix_mask = torch.cat([words_mask, words_mask.new_ones(queries.shape[:3])], dim=2)
         hidden = self.semantic.read(image, suffixes, suffix_mask)[:, :, words.shape[2] :]
         pointed = None
@@ -210,8 +215,12 @@ class VipaNetwork(nn.Module):
         state: Tensor,
         steps: int,
         generator: torch.Generator,
+        guidance: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Pointed | None]:
-        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
+        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at.
+
+        Arguments as in ``loss``, and the Euler ``steps``; ``guidance`` as in ``ActionHead.sample``.
+        """
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.anchor
         own = state[:, None].expand(-1, words.shape[1], -1)
@@ -224,7 +233,11 @@ class VipaNetwork(nn.Module):
         )
         noise = self.config.head.temperature * noise
         action = self.head.sample(
-            noise, self.head_state(own, anchor).flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps
+            noise,
+            self.head_state(own, anchor).flatten(0, 1),
+            self.head_tokens(condition, anchor).flatten(0, 1),
+            steps,
+            guidance=guidance,
         )
         return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own), condition.pointed
 

@@ -39,7 +39,9 @@ def load_depth_model(folder: Path) -> DepthAnythingForDepthEstimation:
         raise CheckpointError(f"expected a Depth Anything model of transformers in {folder}: {error}") from error
     lacking = sorted(report["missing_keys"])
     if lacking:
-        raise CheckpointError(f"{folder} lacks {len(lacking)} weights of its model (first: {lacking[0]}); copy it again")
+        raise CheckpointError(
+            f"{folder} lacks {len(lacking)} weights of its model (first: {lacking[0]}); copy it again"
+        )
     return model
 
 
