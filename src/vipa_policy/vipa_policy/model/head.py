@@ -17,7 +17,7 @@ Guarded by tests/unit/test_head.py and tests/unit/test_memorisation.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +152,9 @@ class ActionHead(nn.Module):
         """What the weights are in; inputs of other types are cast to it."""
         return self.position.dtype
 
+    def _blocks(self) -> list[Block]:
+        return [cast(Block, block) for block in self.blocks]
+
     def time_embedding(self, tau: Tensor) -> Tensor:
         """Return (N, width) of times (N,) in [0, 1]."""
         embedded: Tensor = self.time(time_features(tau, self.width).to(self.dtype))
@@ -160,7 +163,7 @@ class ActionHead(nn.Module):
     def modulations(self, tau: Tensor) -> list[Modulation]:
         """Return each block's modulation at times (N,) in [0, 1]; one time serves any number of chunks."""
         time = self.time_embedding(tau)
-        return [block.modulate(time) for block in self.blocks]
+        return [block.modulate(time) for block in self._blocks()]
 
     def state_token(self, state: Tensor) -> Tensor:
         """Return the token (N, 1, width) of a normalised state (N, state_size)."""
@@ -170,7 +173,7 @@ class ActionHead(nn.Module):
     def condition_cache(self, condition: Tensor) -> list[KeyValue]:
         """Return the keys and values of a condition (N, C, width) for every cross-attending block, in their order."""
         condition = condition.to(self.dtype)
-        return [block.keys_values(condition) for block in self.blocks if block.cross]
+        return [block.keys_values(condition) for block in self._blocks() if block.cross]
 
     def denoise(
         self,
@@ -192,7 +195,7 @@ class ActionHead(nn.Module):
         tokens = torch.cat([state_token, self.action_in(noisy.to(self.dtype))], dim=1) + self.position
         mask = None if condition_mask is None else condition_mask[:, None, None]
         cached = iter(cache)
-        for block, modulation in zip(self.blocks, modulations, strict=True):
+        for block, modulation in zip(self._blocks(), modulations, strict=True):
             tokens = block(tokens, modulation, next(cached), mask) if block.cross else block(tokens, modulation, None)
         action: Tensor = self.action_out(self.norm(tokens[:, 1:]))
         return action.to(noisy.dtype)
