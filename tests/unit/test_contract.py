@@ -7,8 +7,9 @@ import pytest
 from vipa_policy import contract as contracts
 from vipa_policy.contract import FIRST_EMBODIMENT, VERSION, ActionContract, CameraSpec, HandMapping, ProprioceptionField
 from vipa_policy.errors import ContractMismatch
-from vipa_policy.presets import HAND, franka_contract, human_hand_contract
+from vipa_policy.presets import HANDS, franka_contract, human_hand_contract
 
+HAND = HANDS["right"]
 OTHERS = {
     "reference_camera": "wrist",
     "tip_frame": "fr3_link8",
