@@ -11,6 +11,10 @@ class ContractMismatch(VipaError):
     """Two action contracts met that do not describe the same actions."""
 
 
+class EmbodimentError(VipaError):
+    """A policy was asked to move a body that it does not know."""
+
+
 class ObservationError(VipaError):
     """An observation cannot be used: a part is missing, has the wrong shape, or holds implausible values."""
 

@@ -72,7 +72,11 @@ class InferenceEngine:
     """Runs a network for one observation and one instruction at a time."""
 
     def __init__(
-        self, network: VipaNetwork, device: torch.device | None = None, options: EngineOptions | None = None
+        self,
+        network: VipaNetwork,
+        device: torch.device | None = None,
+        options: EngineOptions | None = None,
+        embodiment: int = 0,
     ) -> None:
         """Bring a network to a device and prepare it.
 
@@ -80,6 +84,7 @@ class InferenceEngine:
             network: is moved, put into its evaluation mode, and must not be trained afterwards.
             device: None takes the processor.
             options: None takes the defaults.
+            embodiment: which of the network's embodiments is moved.
 
         Raises:
             CheckpointError: an option that there is not.
@@ -91,6 +96,8 @@ class InferenceEngine:
         self.network = network.eval()
         self.unfused = why_not(network) if self.options.fused else "it is switched off"
         self.fused = None if self.unfused else FusedNetwork(network)
+        several = network.normalisation.embodiments > 1
+        self.embodiment = torch.tensor([embodiment], device=self.device) if several else None
         self._words: dict[tuple[int, ...], Tensor] = {}
         self._samplers: dict[int, FlowSampler | FusedSampler] = {}
         self._encode: Callable[[NetworkInput, Tensor], Condition] = (
@@ -186,9 +193,9 @@ class InferenceEngine:
             condition = self._encode(inputs, words)
             anchor, own = condition.anchor.float(), state[:, None]
             tokens = network.head_tokens(condition, anchor).flatten(0, 1)
-            token = network.head_state(own, anchor).flatten(0, 1)
-            action = self.sampler(steps)(noise, token, tokens, guidance)
-        metric = network.normalisation.metric(action.float()[:, None], own)[:, 0]
+            token = network.head_state(own, anchor, self.embodiment).flatten(0, 1)
+            action = self.sampler(steps)(noise, token, tokens, guidance, self.embodiment)
+        metric = network.normalisation.metric(action.float()[:, None], own, self.embodiment)[:, 0]
         if condition.pointed is None:
             return (metric,)
         return metric, condition.pointed.anchor[0, 0], condition.pointed.confidence[0, 0]
