@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from support.analytic_scene import render
+from support.small_depth_model import depth_anything
 from support.small_network import make_observation, make_view, small_config
-from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
 from vipa_policy.errors import CheckpointError, ObservationError
 from vipa_policy.model import checkpoint as checkpoints
@@ -20,26 +20,6 @@ from vipa_policy.model.preparation import prepare_view, stack
 from vipa_policy.model.spatial import make_spatial_encoder
 
 WORDS = "reach the red block"
-
-
-def depth_anything(folder, kind, seed=0, patch=14):
-    """Save a small random Depth Anything model; returns the folder."""
-    torch.manual_seed(seed)
-    config = DepthAnythingConfig(
-        backbone_config={
-            "model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2,
-            "image_size": 70, "patch_size": patch, "out_indices": [1, 2, 3, 4], "reshape_hidden_states": False,
-            "apply_layernorm": True,
-        },
-        patch_size=patch, reassemble_hidden_size=32, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16,
-        head_hidden_size=8, depth_estimation_type=kind, max_depth=2 if kind == "metric" else 1,
-    )  # fmt: skip
-    model = DepthAnythingForDepthEstimation(config).eval()
-    # A random head may see nothing anywhere (its last layer is a ReLU); a bias keeps surfaces in sight.
-    with torch.no_grad():
-        model.head.conv3.bias.fill_(0.5 if kind == "relative" else -0.5)
-    model.save_pretrained(folder)
-    return folder
 
 
 def spatial_config(**changes):
