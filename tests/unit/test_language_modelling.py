@@ -66,9 +66,7 @@ def album():
 
 
 def talk(vocabulary, near):
-    return encode_conversation(
-        vocabulary, [[QUESTION]] * len(near), [[NEAR if value else FAR] for value in near], CPU
-    )
+    return encode_conversation(vocabulary, [[QUESTION]] * len(near), [[NEAR if value else FAR] for value in near], CPU)
 
 
 def album_loss(network, vocabulary):
@@ -193,9 +191,7 @@ def test_several_questions_of_one_image_cost_what_each_costs_alone(memorised, wo
     both = answer_loss(memorised, inputs, encode_conversation(words, questions, answers, CPU))["answer"]
     alone = []
     for index, share in ((0, 4), (1, 2)):  # tokens of each answer
-        part = encode_conversation(
-            words, [[row[index]] for row in questions], [[row[index]] for row in answers], CPU
-        )
+        part = encode_conversation(words, [[row[index]] for row in questions], [[row[index]] for row in answers], CPU)
         alone.append((answer_loss(memorised, inputs, part)["answer"], share))
     assert torch.allclose(both, sum(loss * share for loss, share in alone) / 6, atol=1e-5)
 
@@ -223,11 +219,11 @@ def test_generation_is_what_teacher_forcing_says(tmp_path):
 
 def test_a_constraint_decides_what_is_said(memorised, words):
     inputs, _ = bright_or_dark(7)
-    allowed = words.ids("near far") + [words.end]
+    allowed = [*words.ids("near far"), words.end]
 
     def constraint(generated, logits):
         closed = torch.full_like(logits, -torch.inf)
-        choice = allowed[: 2] if generated.shape[1] < 2 else [words.end]
+        choice = allowed[:2] if generated.shape[1] < 2 else [words.end]
         closed[:, choice] = logits[:, choice]
         return closed
 

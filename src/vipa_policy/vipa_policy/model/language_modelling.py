@@ -114,7 +114,7 @@ def generate(
     attention = suffix_attention(prefix, mask[:, None], sequence.dtype)
     own = prefix + (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
     positions = torch.cat([torch.arange(prefix, device=device).expand(len(own), -1), own], dim=1)
-    cache = DynamicCache(config=side.internvl.config.text_config)
+    cache = DynamicCache(config=side.internvl.config.get_text_config())
     visible = torch.cat([mask.new_ones(len(mask), prefix), mask], dim=1)
     generated = suffix.new_zeros(len(suffix), 0)
     ended = mask.new_zeros(len(mask))
