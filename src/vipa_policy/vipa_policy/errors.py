@@ -27,6 +27,10 @@ class CheckpointError(VipaError):
     """A checkpoint is missing, cut short, of a newer version, or not what it says it is."""
 
 
+class TrainingError(VipaError):
+    """A training run cannot be set up as asked: a stage, an option or a package that there is not."""
+
+
 class ChunkError(VipaError):
     """A chunk cannot be executed: wrong shape, not finite, rotated wrongly, or too old."""
 
