@@ -46,4 +46,5 @@ def language_model(family: str, rows: int = len(WORDS), dtype: torch.dtype = tor
                 tie_word_embeddings="untied" not in family,
             )
         )  # fmt: skip
-    return model.to(dtype=dtype).eval()
+    torch.nn.Module.to(model, dtype)
+    return model.eval()

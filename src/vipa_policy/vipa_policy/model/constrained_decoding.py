@@ -49,7 +49,7 @@ class MotionGrammar:
         return 3 * self.maximum + 2
 
     def table(self, size: int, device: torch.device | None = None) -> Tensor:
-        """Return (7, size) bool: which of ``size`` tokens each state allows; raises MotionError where they are too few."""
+        """Return (7, size) bool: which of ``size`` tokens each state allows; raises MotionError if they are too few."""
         vocabulary = self.vocabulary
         largest = max(*vocabulary.ids, *self.after)
         if largest >= size:
