@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vipa_policy.model.config import ACTION_SIZE, STATE_SIZE, ModelConfig
 from vipa_policy.model.fusion import CrossAttentionFusion
-from vipa_policy.model.head import ActionHead
+from vipa_policy.model.head import ActionHead, draw_times
 from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.pointing import Pointed, Pointing, pointing_loss
@@ -163,7 +163,7 @@ class VipaNetwork(nn.Module):
             return values.flatten(0, 1).repeat_interleave(draws, dim=0)
 
         noise = torch.randn(count * draws, *action.shape[2:], generator=generator, device=action.device)
-        tau = torch.rand(count * draws, generator=generator, device=action.device)
+        tau = draw_times(self.config.head.time_distribution, count * draws, generator, action.device)
         flow = self.head.flow_loss(
             repeat(action),
             repeat(self.head_state(own, anchor)),
