@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from transformers import InternVLConfig
+from typing import Any
 
 from vipa_policy.errors import CheckpointError
 from vipa_policy.model.config import ACTION_SIZE, STATE_SIZE, ModelConfig
@@ -99,9 +98,7 @@ class Operator:
 
 def linear(part: str, name: str, tokens: int, inputs: int, outputs: int, times: int = 1) -> Operator:
     """A matrix of weights on ``tokens`` rows."""
-    return Operator(
-        part, name, 2 * tokens * inputs * outputs, inputs * outputs, tokens * (inputs + outputs), times
-    )
+    return Operator(part, name, 2 * tokens * inputs * outputs, inputs * outputs, tokens * (inputs + outputs), times)
 
 
 def attention(part: str, queries: int, keys: int, width: int, times: int, batch: int = 1) -> Operator:
@@ -118,15 +115,22 @@ def convolution(
     return Operator(part, name, 2 * pixels * weights, weights, pixels * (stride**2 * inputs + outputs))
 
 
-def configuration(config: ModelConfig) -> InternVLConfig:
-    """Return the sizes of the semantic side, a published model's own where it is one."""
-    return internvl_config(config.semantic, image_token=0)
+def vision_sizes(config: ModelConfig) -> Any:
+    """Return transformers' configuration of the vision tower, a published model's own where it is one."""
+    return internvl_config(config.semantic, image_token=0).vision_config
+
+
+def text_sizes(config: ModelConfig) -> Any:
+    """Return transformers' configuration of the language model, a published model's own where it is one."""
+    return internvl_config(config.semantic, image_token=0).text_config
 
 
 def count_tokens(config: ModelConfig, call: Call) -> Tokens:
     """Return how many tokens an observation makes."""
-    vision = configuration(config).vision_config
-    patches = call.views * (vision.image_size[0] // vision.patch_size[0]) * (vision.image_size[1] // vision.patch_size[1])
+    vision = vision_sizes(config)
+    patches = (
+        call.views * (vision.image_size[0] // vision.patch_size[0]) * (vision.image_size[1] // vision.patch_size[1])
+    )
     side = 0 if config.spatial.kind == "none" else config.spatial.image_size
     points = config.head.grounding == "pointing"
     return Tokens(
@@ -150,15 +154,15 @@ def operators(config: ModelConfig, call: Call) -> list[Operator]:
         listed += [*pointmap_operators(config, call), *fusion_operators(config, call, tokens)]
     elif config.spatial.kind != "none":
         raise CheckpointError(
-            f"expected spatial.kind 'pointmap' or 'none' for sizing, got {config.spatial.kind!r}: a pretrained encoder's "
-            "sizes are its own; size the rest with kind 'none'"
+            f"expected spatial.kind 'pointmap' or 'none' for sizing, got {config.spatial.kind!r}: a pretrained "
+            "encoder's sizes are its own; size the rest with kind 'none'"
         )
     return [*listed, *condition_operators(config, call, tokens), *head_operators(config, call, tokens)]
 
 
 def vision_operators(config: ModelConfig, call: Call, tokens: Tokens) -> Iterator[Operator]:
     """InternViT and, behind the pixel shuffle, the projector."""
-    vision, text = configuration(config).vision_config, configuration(config).text_config
+    vision, text = vision_sizes(config), text_sizes(config)
     images, layers, width = call.batch * call.views, vision.num_hidden_layers, vision.hidden_size
     one = tokens.patches // call.views + 1  # the class token runs along
     pixels = 3 * vision.patch_size[0] * vision.patch_size[1]
@@ -172,7 +176,7 @@ def vision_operators(config: ModelConfig, call: Call, tokens: Tokens) -> Iterato
 
 def language_operators(config: ModelConfig, call: Call, tokens: Tokens) -> Iterator[Operator]:
     """The language model over image, words and action queries; no logits are computed."""
-    text = configuration(config).text_config
+    text = text_sizes(config)
     rows, layers, width = call.batch * tokens.language, text.num_hidden_layers, text.hidden_size
     own, shared = text.num_attention_heads * text.head_dim, text.num_key_value_heads * text.head_dim
     yield linear("language", "query, output", rows, width, own, 2 * layers)
@@ -202,7 +206,7 @@ def pointmap_operators(config: ModelConfig, call: Call) -> Iterator[Operator]:
 
 def fusion_operators(config: ModelConfig, call: Call, tokens: Tokens) -> Iterator[Operator]:
     """Cross-attention of semantic patches onto spatial tokens."""
-    width, semantic = config.fusion.width, configuration(config).vision_config.hidden_size
+    width, semantic = config.fusion.width, vision_sizes(config).hidden_size
     yield linear("fusion", "query, output", call.batch * tokens.patches, semantic, width, 2)
     yield linear("fusion", "key, value", call.batch * tokens.spatial, config.spatial.width, width, 2)
     yield attention("fusion", tokens.patches, tokens.spatial, width, 1, call.batch)
@@ -210,7 +214,7 @@ def fusion_operators(config: ModelConfig, call: Call, tokens: Tokens) -> Iterato
 
 def condition_operators(config: ModelConfig, call: Call, tokens: Tokens) -> Iterator[Operator]:
     """Pointing, where there is, and what the head is told."""
-    language, head = configuration(config).text_config.hidden_size, config.head.width
+    language, head = text_sizes(config).hidden_size, config.head.width
     asked = call.batch * call.instructions
     yield linear("condition", "queries", asked * tokens.queries, language, head)
     if config.head.grounding != "pointing":

@@ -5,14 +5,12 @@ Guarded by tests/unit/test_sizing.py.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
-from vipa_policy.model.sizing.operators import configuration
+from vipa_policy.model.sizing.operators import text_sizes
 
 PREFIXES = {
     "vision": ("semantic.internvl.model.vision_tower.",),
@@ -46,15 +44,9 @@ def count_parameters(config: ModelConfig) -> dict[str, int]:
     return counts
 
 
-@lru_cache(maxsize=1)
-def adapted_matrices() -> tuple[str, ...]:
-    """Names of the language model's matrices that LoRA adapts, as transformers calls them."""
-    return ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
 def adapter_parameters(config: ModelConfig, rank: int) -> int:
-    """Return the parameters of LoRA of a rank on every matrix of the language model's layers: rank * (in + out) each."""
-    text = configuration(config).text_config
+    """Return the parameters of LoRA of a rank on every matrix of the language model's layers: rank * (in + out)."""
+    text = text_sizes(config)
     width, feedforward = text.hidden_size, text.intermediate_size
     own, shared = text.num_attention_heads * text.head_dim, text.num_key_value_heads * text.head_dim
     sides = 2 * (width + own) + 2 * (width + shared) + 3 * (width + feedforward)
