@@ -13,6 +13,7 @@ from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.preparation import prepare_view, stack
+from vipa_policy.model.view_checks import check_views
 from vipa_policy.observation import Chunk, Observation
 
 
@@ -67,9 +68,11 @@ class VipaPolicy:
             ObservationError: a view is missing, unusable or implausible, or the tip pose is not finite.
         """
         words = torch.tensor(self._checkpoint.vocabulary.encode(instruction), device=self.device)[None, None]
-        self._check_views(observation)
+        check_views([camera.name for camera in self.contract.cameras], observation.views)
         config = self._checkpoint.config
-        views = [prepare_view(view, config.spatial.image_size) for view in observation.views]
+        spatial = self._network.spatial
+        needs_depth = spatial is not None and spatial.needs_depth
+        views = [prepare_view(view, config.spatial.image_size, needs_depth) for view in observation.views]
         state = measured_state(observation.camera_from_tip, observation.gripper_width)
         if not np.all(np.isfinite(state)):
             raise ObservationError("expected a finite tip pose and gripper width, got NaN; check TF and joint states")
@@ -79,7 +82,7 @@ class VipaPolicy:
         else:
             generator.manual_seed(seed)
         actions, pointed = self._network.sample(
-            stack(views, config.semantic.image_size, self.device),
+            stack(views, config.semantic.image_size, self.device, observation.camera_from_tip[:3, 3]),
             words,
             torch.ones_like(words, dtype=torch.bool),
             torch.from_numpy(state.astype(np.float32))[None].to(self.device),
@@ -95,12 +98,6 @@ class VipaPolicy:
             pointed_confidence=0.0 if pointed is None else float(pointed.confidence[0, 0]),
             instruction=instruction,
         )
-
-    def _check_views(self, observation: Observation) -> None:
-        expected = [camera.name for camera in self.contract.cameras]
-        got = [view.name for view in observation.views]
-        if expected != got:
-            raise ObservationError(f"expected the views {expected} in this order, got {got}")
 
     @staticmethod
     def _poses(rows: Array) -> Array:
