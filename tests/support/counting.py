@@ -38,7 +38,8 @@ class Run:
     network: VipaNetwork
     call: Call
     inputs: NetworkInput
-    told: tuple[Tensor, ...] = ()
+    state: Tensor = field(default_factory=lambda: torch.empty(0))
+    condition: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @classmethod
     def of(cls, network: VipaNetwork, call: Call) -> "Run":
@@ -51,22 +52,22 @@ class Run:
         words = torch.zeros(call.batch, call.instructions, call.words, dtype=torch.long)
         condition = self.network.condition(self.inputs, words, torch.ones_like(words, dtype=torch.bool))
         own = torch.randn(call.batch, STATE_SIZE)[:, None].expand(-1, call.instructions, -1)
-        state = self.network.head_state(own, condition.anchor.detach()).flatten(0, 1)
-        self.told = state, self.network.head_tokens(condition, condition.anchor).flatten(0, 1)
+        self.state = self.network.head_state(own, condition.anchor.detach()).flatten(0, 1)
+        self.condition = self.network.head_tokens(condition, condition.anchor).flatten(0, 1)
 
     def noise(self) -> Tensor:
         """Return noise for every chunk."""
-        return torch.randn(len(self.told[0]), self.network.config.horizon, ACTION_SIZE)
+        return torch.randn(len(self.state), self.network.config.horizon, ACTION_SIZE)
 
     def sample(self) -> Tensor:
         """All steps of the flow."""
-        return self.network.head.sample(
-            self.noise(), *self.told, self.call.steps or self.network.config.head.flow_steps
-        )
+        steps = self.call.steps or self.network.config.head.flow_steps
+        return self.network.head.sample(self.noise(), self.state, self.condition, steps)
 
     def head(self) -> Tensor:
         """One pass of the head, as in training."""
-        return self.network.head(self.noise(), torch.rand(len(self.told[0])), *self.told)
+        action: Tensor = self.network.head(self.noise(), torch.rand(len(self.state)), self.state, self.condition)
+        return action
 
 
 def counted_flops(work: Callable[[], Any]) -> int:
