@@ -12,8 +12,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from vipa_policy.model.chat import IMAGE_TOKEN
 from vipa_policy.model.config import SemanticConfig
-from vipa_policy.model.semantic import IMAGE_TOKEN, internvl_config
+from vipa_policy.model.semantic import internvl_config
 
 WORDS = ("<pad>", "<unk>", "<eos>", IMAGE_TOKEN, "move", "the", "left", "right", "hand", "red", "cup", "to")
 FAMILIES = ("qwen3", "qwen3 untied", "internvl")

@@ -14,6 +14,7 @@ from vipa_policy.model import describe
 from vipa_policy.model.config import ModelConfig, preset
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
+from vipa_policy.model.semantic import internvl_config
 from vipa_policy.model.sizing import memory
 from vipa_policy.model.sizing.flops import inference_flops, part_flops, training_flops
 from vipa_policy.model.sizing.memory import MODES, SINGLE, estimate, kept_activations, live_activations
@@ -275,7 +276,7 @@ def test_weights_read_are_the_parameters_of_the_matrices():
 
 
 def test_what_cannot_be_sized_is_refused():
-    with pytest.raises(CheckpointError, match="size the rest with kind 'none'"):
+    with pytest.raises(CheckpointError, match="size the rest with --spatial pointmap or none"):
         operators(thin_2b(kind="cut3r"), Call())
     with pytest.raises(CheckpointError, match="views 0"):
         Call(views=0)
@@ -294,6 +295,25 @@ def test_describe_takes_presets_and_checkpoints(given, repository, capsys):
     assert set(values["cards"]) == {"RTX 4090", "H100 SXM"}
     for needed in values["memory"].values():
         assert needed["total"] == sum(needed[part] for part in ("weights", "gradients", "moments", "activations"))
+
+
+def test_a_published_configuration_is_sized_by_its_own_numbers():
+    config = thin_2b()
+    published = internvl_config(config.semantic, 5).to_dict()
+    wrong = dataclasses.replace(config.semantic, family=published, vision_layers=9, language_layers=9)
+    assert operators(dataclasses.replace(config, semantic=wrong), Call()) == operators(config, Call())
+
+
+def test_another_spatial_encoder_can_be_sized_in_place(tmp_path, capsys):
+    config = thin_2b(kind="depth_anything", pretrained="somewhere")
+    header = {"model_type": "vipa", "version": 2, "model": config.to_dict()}
+    (tmp_path / "config.json").write_text(json.dumps(header))
+    assert describe.main([str(tmp_path)]) == 2
+    assert "size the rest with --spatial" in capsys.readouterr().err
+    assert describe.main([str(tmp_path), "--json", "--spatial", "none"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["flops"]["spatial"] == values["parameters"]["spatial"] == values["tokens"]["spatial"] == 0
+    assert values["call"]["words"] == 64  # a published tokenizer's chat template
 
 
 def test_describe_prints_tables_for_people(capsys):

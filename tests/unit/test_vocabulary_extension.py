@@ -1,16 +1,20 @@
 """A language model learns motion tokens as words: new rows, old ones untouched to the bit."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 from support.small_language import FAMILIES, WORDS, language_model, word_tokenizer
+from support.small_network import make_view
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from vipa_policy.errors import CheckpointError, MotionError
+from vipa_policy.model.checkpoint import Checkpoint
 from vipa_policy.model.motion_tokens import MotionTokens
+from vipa_policy.model.preparation import prepare_view, stack
 from vipa_policy.model.vocabulary_extension import MotionVocabulary, embeddings_of, extend_tokenizer, extend_vocabulary
 
 FEW = MotionTokens(bins=64)
@@ -172,3 +176,21 @@ def test_a_tokenizer_without_motion_tokens_or_of_another_model_is_refused():
         MotionVocabulary.of(word_tokenizer(), FEW)
     with pytest.raises(CheckpointError, match="id 11 for 8 rows"):
         extend_vocabulary(language_model("qwen3", rows=8), word_tokenizer(), FEW)
+
+
+def test_a_checkpoint_of_the_policy_learns_motion_tokens_and_predicts_what_it_did(checkpoint, tmp_path):
+    words = torch.tensor([[checkpoint.vocabulary.encode("reach the red block")]])
+    inputs = stack([prepare_view(make_view(), 64)], 32, torch.device("cpu"))
+    with torch.no_grad():
+        before = checkpoint.network.condition(inputs, words, torch.ones_like(words, dtype=torch.bool)).hidden
+    internvl = checkpoint.network.semantic.internvl
+    vocabulary = extend_vocabulary(internvl, checkpoint.vocabulary.tokenizer, FEW)
+    semantic = dataclasses.replace(checkpoint.config.semantic, vocabulary_size=len(embeddings_of(internvl)[0][0]))
+    config = dataclasses.replace(checkpoint.config, semantic=semantic)
+    dataclasses.replace(checkpoint, config=config, motion=FEW).save_pretrained(tmp_path / "taught")
+    again = Checkpoint.from_pretrained(tmp_path / "taught")
+    assert again.motion == FEW
+    assert MotionVocabulary.of(again.vocabulary.tokenizer, again.motion) == vocabulary
+    with torch.no_grad():
+        after = again.network.condition(inputs, words, torch.ones_like(words, dtype=torch.bool)).hidden
+    assert torch.allclose(before, after, atol=1e-6)

@@ -2,7 +2,7 @@
 
 ``config.json`` (model type, version, name, sizes), ``model.safetensors`` (or shards of it), ``contract.json``,
 ``normalisation.json``, ``tokenizer.json``, ``tasks.json`` (templates), ``chat.json`` (of a published tokenizer),
-``training.json`` (how it was made).
+``training.json`` (how it was made), ``motion.json`` (of a language model that knows motion tokens).
 
 Version 1 had no model type and knew fewer choices; it is read as the choices that were fixed then. Guarded by
 tests/unit/test_checkpoint.py and tests/unit/test_golden.py.
@@ -24,6 +24,7 @@ from vipa_policy.model import weights
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.language import KINDS
+from vipa_policy.model.motion_tokens import MotionTokens
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.vocabulary import Vocabulary
@@ -43,6 +44,7 @@ class Checkpoint:
     vocabulary: Vocabulary
     network: VipaNetwork
     training: Mapping[str, Any]
+    motion: MotionTokens | None = None  # of a language model that was taught them
 
     def save_pretrained(self, folder: str | Path, shard_size: int | str = weights.SHARD_SIZE) -> None:
         """Write the checkpoint into a folder, as ``save`` does."""
@@ -77,6 +79,8 @@ def save(checkpoint: Checkpoint, folder: Path, shard_size: int | str = weights.S
     } | checkpoint.vocabulary.documents()
     for name, document in documents.items():
         (fresh / name).write_text(json.dumps(document, indent=2) + "\n")
+    if checkpoint.motion is not None:
+        checkpoint.motion.save(fresh)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -117,7 +121,7 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder / 'config.json'} describes no network that can be built: {error}") from error
     weights.fill(network, weights.read(folder), str(folder), ELSEWHERE)
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}
-    return Checkpoint(config, contract, vocabulary, network.eval(), training)
+    return Checkpoint(config, contract, vocabulary, network.eval(), training, MotionTokens.load(folder))
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -47,7 +47,8 @@ def describe(config: ModelConfig, call: Call, training_batch: int, rank: int = A
         training_batch: observations of a training step.
         rank: of LoRA's adapters.
     """
-    parameters, flops = count_parameters(config), part_flops(config, call)
+    flops = part_flops(config, call)  # first: it refuses encoders that would have to be loaded to be counted
+    parameters = count_parameters(config)
     steps = call.steps or config.head.flow_steps
     step = dataclasses.replace(call, batch=training_batch)
     memory = {"inference": dataclasses.asdict(estimate(config, parameters, call, "inference"))}
@@ -167,10 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flow-steps", type=int, default=0, help="Euler steps (default: the configuration's)")
     parser.add_argument("--training-batch", type=int, default=8, help="observations of a training step (default 8)")
     parser.add_argument("--rank", type=int, default=ADAPTER_RANK, help=f"of LoRA (default {ADAPTER_RANK})")
+    parser.add_argument("--spatial", default="", help="size another kind of spatial encoder: pointmap or none")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
     chosen = parser.parse_args(arguments)
     try:
         config = find_config(chosen.model)
+        if chosen.spatial:
+            config = dataclasses.replace(config, spatial=dataclasses.replace(config.spatial, kind=chosen.spatial))
         words = chosen.words or WORDS[config.semantic.tokenizer]
         call = Call(chosen.batch, chosen.views, words, steps=chosen.flow_steps)
         values = describe(config, call, chosen.training_batch, chosen.rank)

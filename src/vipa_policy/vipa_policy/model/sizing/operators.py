@@ -155,7 +155,7 @@ def operators(config: ModelConfig, call: Call) -> list[Operator]:
     elif config.spatial.kind != "none":
         raise CheckpointError(
             f"expected spatial.kind 'pointmap' or 'none' for sizing, got {config.spatial.kind!r}: a pretrained "
-            "encoder's sizes are its own; size the rest with kind 'none'"
+            "encoder's sizes are its own; size the rest with --spatial pointmap or none"
         )
     return [*listed, *condition_operators(config, call, tokens), *head_operators(config, call, tokens)]
 
