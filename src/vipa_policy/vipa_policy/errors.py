@@ -37,3 +37,7 @@ class ChunkError(VipaError):
 
 class DatasetError(VipaError):
     """A recording or training set cannot be read or does not fit what is asked of it."""
+
+
+class MotionError(VipaError):
+    """A trajectory and motion tokens cannot be turned into each other: not finite, wrong shape, or out of order."""

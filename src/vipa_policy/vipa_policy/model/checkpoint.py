@@ -2,8 +2,8 @@
 
 ``config.json`` (model type, version, name, sizes), ``model.safetensors`` (or shards of it), ``contract.json``,
 ``normalisation.json``, ``tokenizer.json``, ``tasks.json`` (templates), ``chat.json`` (of a published tokenizer),
-``training.json`` (how it was made), and ``embodiments.json`` (the contracts of further embodiments) where the network
-serves several.
+``training.json`` (how it was made), ``embodiments.json`` (the contracts of further embodiments) where the network
+serves several, ``motion.json`` where the language model knows motion tokens.
 
 Version 1 had no model type and knew fewer choices; it is read as the choices that were fixed then. Guarded by
 tests/unit/test_checkpoint.py and tests/unit/test_golden.py.
@@ -25,6 +25,7 @@ from vipa_policy.model import weights
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.language import KINDS
+from vipa_policy.model.motion_tokens import MotionTokens
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.vocabulary import Vocabulary
@@ -45,6 +46,7 @@ class Checkpoint:
     network: VipaNetwork
     training: Mapping[str, Any]
     others: tuple[ActionContract, ...] = ()  # of further embodiments, in the order of their learned vectors
+    motion: MotionTokens | None = None  # of a language model that was taught them
 
     @property
     def contracts(self) -> tuple[ActionContract, ...]:
@@ -86,6 +88,8 @@ def save(checkpoint: Checkpoint, folder: Path, shard_size: int | str = weights.S
         documents["embodiments.json"] = [contract.to_dict() for contract in checkpoint.others]
     for name, document in documents.items():
         (fresh / name).write_text(json.dumps(document, indent=2) + "\n")
+    if checkpoint.motion is not None:
+        checkpoint.motion.save(fresh)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -135,7 +139,7 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder / 'config.json'} describes no network that can be built: {error}") from error
     weights.fill(network, weights.read(folder), str(folder), ELSEWHERE)
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}
-    return Checkpoint(config, contract, vocabulary, network.eval(), training, others)
+    return Checkpoint(config, contract, vocabulary, network.eval(), training, others, MotionTokens.load(folder))
 
 
 def read_others(folder: Path) -> tuple[ActionContract, ...]:
