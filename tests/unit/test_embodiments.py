@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.small_network import make_observation, small_config
-from unit.test_network import WORDS, encoded, inputs_of, targets_of
 
+from unit.test_network import WORDS, encoded, inputs_of, targets_of
 from vipa_policy import geometry
 from vipa_policy.errors import CheckpointError, ContractMismatch, EmbodimentError, ObservationError
 from vipa_policy.model import checkpoint as checkpoints
@@ -208,10 +208,19 @@ def test_the_vector_of_an_embodiment_learns_from_its_own_samples(vocabulary):
 def test_a_checkpoint_of_two_embodiments_survives_and_is_told_which(vocabulary, tmp_path):
     network = shared_network(vocabulary, two_bodies())
     saved = Checkpoint(network.config, CONTRACTS[0], vocabulary, network, {}, CONTRACTS[1:])
+    torch.nn.init.normal_(network.head.embodiment)
     checkpoints.save(saved, tmp_path / "two")
     assert checkpoints.load(tmp_path / "two").contracts == CONTRACTS
+    inputs, (words, mask), state = inputs_of(0), encoded(vocabulary, 1), torch.full((1, 10), 0.1)
     chunks = {}
-    for contract in CONTRACTS:
+    for index, contract in enumerate(CONTRACTS):
+        one = embodiments.for_embodiment(checkpoints.load(tmp_path / "two"), contract.embodiment)
+        draw = (inputs, words, mask, state, 2)
+        expected = network.sample(*draw, torch.Generator().manual_seed(3), torch.tensor([index]))[0]
+        got = one.network.sample(*draw, torch.Generator().manual_seed(3))[0]
+        assert torch.allclose(got, expected, atol=1e-5)
+        checkpoints.save(one, tmp_path / "one")
+        assert checkpoints.load(tmp_path / "one").contracts == (contract,)
         policy = load_policy(str(tmp_path / "two"), "cpu", embodiment=contract.embodiment)
         assert policy.contract == contract
         chunks[contract.embodiment] = policy.predict(make_observation(), WORDS[0], seed=1).camera_from_tip

@@ -213,7 +213,7 @@ def test_another_horizon_is_refused_and_both_are_named(head):
     given_ = inputs()
     longer = torch.zeros(COUNT, HORIZON + 1, 10)
     valid = torch.ones(COUNT, HORIZON + 1, dtype=torch.bool)
-    with pytest.raises(ContractMismatch, match="chunks of 5 rows.*got 6 x 10"):
+    with pytest.raises(ContractMismatch, match=r"chunks of 5 rows.*got 6 x 10"):
         head.sample(longer, given_["state"], given_["condition"], 4)
-    with pytest.raises(ContractMismatch, match="chunks of 5 rows.*got 6 x 10"):
+    with pytest.raises(ContractMismatch, match=r"chunks of 5 rows.*got 6 x 10"):
         head.flow_loss(longer, given_["state"], given_["condition"], valid, longer, given_["tau"])

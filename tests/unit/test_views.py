@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from support.small_network import make_view
-from unit.test_network import encoded
 
+from unit.test_network import encoded
 from vipa_policy import geometry
 from vipa_policy.model.preparation import prepare_view, stack
 
