@@ -130,4 +130,6 @@ def load_policy(name: str, device: str = "auto", threads: int = 0, embodiment: s
     if threads > 0:
         torch.set_num_threads(threads)
     folder = find_folder(name)
-    return VipaPolicy(for_embodiment(checkpoints.load(folder), embodiment), choose_device(device), folder.resolve().name)
+    return VipaPolicy(
+        for_embodiment(checkpoints.load(folder), embodiment), choose_device(device), folder.resolve().name
+    )
