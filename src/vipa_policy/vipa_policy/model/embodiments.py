@@ -129,7 +129,7 @@ def for_embodiment(checkpoint: Checkpoint, name: str) -> Checkpoint:
         return checkpoint
     projection = network.head.state_in[-1]
     assert isinstance(projection, torch.nn.Linear)
-    projection.bias += vectors[index]
+    projection.bias.add_(vectors[index])
     network.head.embodiment = None
     network.normalisation = network.normalisation.alone(index)
     head = dataclasses.replace(network.config.head, embodiments=1)
