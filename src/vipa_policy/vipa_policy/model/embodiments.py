@@ -3,8 +3,8 @@
 The single place for choosing an embodiment and for the way from a hand to a tip and back. A network of several
 embodiments shares all of its weights, since their rows mean the same thing: the pose of a tip in the camera's frame and
 an opening. Each has normalisation statistics of its own and one learned vector that joins the state's token. (GR00T
-N1.5 gives each a projection of its own, because its state and action vectors differ in meaning and size.) At run time a
-policy moves one body: the vector is folded into the state's projection, and what runs the network knows nothing of it.
+N1.5 gives each a projection of its own, because its state and action vectors differ in meaning and size.) A
+checkpoint of one of them can be taken out of it, the vector folded into the state's projection.
 
 Wrist frame: origin at the wrist, x towards the knuckle of the middle finger, z out of the back of the hand, y = z x x;
 made from the joints, so that data sets with other wrist frames agree. Joints: 21 points in m in the order of OpenPose
@@ -119,8 +119,9 @@ def index_of(name: str, contracts: Sequence[ActionContract]) -> int:
 def for_embodiment(checkpoint: Checkpoint, name: str) -> Checkpoint:
     """Return a checkpoint of one embodiment that predicts what a checkpoint of several does for it.
 
-    The network is changed in place: the embodiment's vector moves into the bias of the state's projection. Raises
-    EmbodimentError as ``index_of`` does; a checkpoint of one embodiment, if it is meant, is returned as it is.
+    The network is changed in place (the embodiment's vector moves into the bias of the state's projection), so the
+    checkpoint that was given is used up. Raises EmbodimentError as ``index_of`` does; a checkpoint of one embodiment,
+    if it is the one meant, is returned as it is.
     """
     index = index_of(name, checkpoint.contracts)
     network = checkpoint.network

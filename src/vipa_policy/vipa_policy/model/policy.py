@@ -11,7 +11,7 @@ from vipa_policy.errors import CheckpointError, ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
-from vipa_policy.model.embodiments import for_embodiment
+from vipa_policy.model.embodiments import index_of
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.preparation import prepare_view, stack
 from vipa_policy.observation import Chunk, Observation
@@ -37,8 +37,13 @@ def measured_state(camera_from_tip: Array, gripper_width: float) -> Array:
 class VipaPolicy:
     """A loaded checkpoint on a device."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, name: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, name: str, embodiment: str = "") -> None:
+        """Move a checkpoint to a device; raises EmbodimentError where it does not know the embodiment."""
         self._checkpoint = checkpoint
+        index = index_of(embodiment, checkpoint.contracts)
+        self._contract = checkpoint.contracts[index]
+        several = len(checkpoint.contracts) > 1
+        self._embodiment = torch.tensor([index], device=device) if several else None
         self._network = checkpoint.network.to(device)
         self.device = device
         self.name = name
@@ -46,7 +51,7 @@ class VipaPolicy:
     @property
     def contract(self) -> ActionContract:
         """What this policy's chunks mean."""
-        return self._checkpoint.contract
+        return self._contract
 
     def check_instruction(self, text: str) -> None:
         """Raise InstructionError, naming the unknown words, where the policy was not trained on the instruction."""
@@ -86,6 +91,7 @@ class VipaPolicy:
             torch.from_numpy(state.astype(np.float32))[None].to(self.device),
             flow_steps or config.head.flow_steps,
             generator,
+            self._embodiment,
         )
         rows = actions[0, 0].double().cpu().numpy()
         return Chunk(
@@ -130,6 +136,4 @@ def load_policy(name: str, device: str = "auto", threads: int = 0, embodiment: s
     if threads > 0:
         torch.set_num_threads(threads)
     folder = find_folder(name)
-    return VipaPolicy(
-        for_embodiment(checkpoints.load(folder), embodiment), choose_device(device), folder.resolve().name
-    )
+    return VipaPolicy(checkpoints.load(folder), choose_device(device), folder.resolve().name, embodiment)
