@@ -8,6 +8,7 @@ what an arm does in the 0.27 s of four rows. Measured margins stand in docs/mode
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 from support.small_network import small_config
 
@@ -131,6 +132,7 @@ def learn(vocabulary, seed):
     return factor, moved.ravel(), np.degrees(turned)
 
 
+@pytest.mark.timeout(900)  # some 50 s of processor time, many times as long where others want it too
 def test_64_samples_are_learned_by_heart(vocabulary):
     factor, moved, turned = learn(vocabulary, 0)
     assert len(moved) == len(turned) == SAMPLES * HORIZON
