@@ -6,7 +6,7 @@ an opening. Each has normalisation statistics of its own and one learned vector 
 N1.5 gives each a projection of its own, because its state and action vectors differ in meaning and size.) A
 checkpoint of one of them can be taken out of it, the vector folded into the state's projection.
 
-Wrist frame: origin at the wrist, x towards the knuckle of the middle finger, y to the thumb's side of it, z = x x y (out
+Wrist frame: origin at the wrist, x towards the middle knuckle, y to the thumb's side of it, z = x x y (out
 of the back of a right hand, out of the palm of a left one); made from the joints, so that data sets with other wrist
 frames agree. Joints: 21 points in m in the order of OpenPose (wrist, then thumb, index, middle, ring, little finger,
 each from the palm to the tip).
