@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vipa_policy.contract import ActionContract
 from vipa_policy.geometry import Array
 
 
@@ -70,3 +71,25 @@ class Chunk:
     pointed: Array | None
     pointed_confidence: float
     instruction: str
+
+
+@dataclass(frozen=True)
+class CommittedTail:
+    """Rows of the chunk in force that the arm has not consumed yet, as ExecutionState has them.
+
+    Attributes:
+        contract: of the policy that made the chunk.
+        base_from_tip: (n, 4, 4), one per control period of the contract.
+        gripper: (n,) m between the fingers.
+        first_due: s, when the first of them is due, on the clock of the observation's stamp.
+        frozen_until: s, when the chunk to be predicted can be in force; rows due until then are done by then.
+        camera_from_base: (4, 4), from the base frame to the reference camera's optical frame at the *new* image's
+            stamp.
+    """
+
+    contract: ActionContract
+    base_from_tip: Array
+    gripper: Array
+    first_due: float
+    frozen_until: float
+    camera_from_base: Array

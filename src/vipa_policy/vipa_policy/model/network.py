@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -113,10 +114,14 @@ class VipaNetwork(nn.Module):
             words: (B, K, T) token ids, K instructions for each observation.
             words_mask: (B, K, T) bool, False at padding.
         """
-        batch, count, _ = words.shape
+        return self.condition_embedded(inputs, self.semantic.embed(words), words_mask)
+
+    def condition_embedded(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
+        """Encode observations and instructions whose words are embedded already, (B, K, T, language width)."""
+        batch, count = words.shape[:2]
         image, spatial = self.image(inputs)
         queries = self.queries.expand(batch, count, -1, -1)
-        suffixes = torch.cat([self.semantic.embed(words), queries.to(image.dtype)], dim=2)
+        suffixes = torch.cat([words.to(image.dtype), queries.to(image.dtype)], dim=2)
         suffix_mask = torch.cat([words_mask, words_mask.new_ones(queries.shape[:3])], dim=2)
         hidden = self.semantic.read(image, suffixes, suffix_mask)[:, :, words.shape[2] :]
         pointed = None
@@ -134,9 +139,9 @@ class VipaNetwork(nn.Module):
         seen = self.anchor_out(torch.cat([where, feature], dim=-1))
         return torch.cat([queries, seen[:, :, None]], dim=2)
 
-    def head_state(self, state: Tensor, anchor: Tensor) -> Tensor:
+    def head_state(self, state: Tensor, anchor: Tensor, embodiment: Tensor | None = None) -> Tensor:
         """Return the normalised state, with pointing also the tip's offset at several scales, (B, K, state size)."""
-        normalised = self.normalisation.state(state, anchor)
+        normalised = self.normalisation.state(state, anchor, embodiment)
         if self.pointing is None:
             return normalised
         return torch.cat([normalised, fourier_features(state[..., :3] - anchor, OFFSET_BANDS)], dim=-1)
@@ -161,6 +166,7 @@ class VipaNetwork(nn.Module):
         targets: Targets,
         draws: int,
         generator: torch.Generator | None = None,
+        embodiment: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the flow loss and, with pointing, its loss, its error in m and the share of named things it hits.
 
@@ -171,13 +177,14 @@ class VipaNetwork(nn.Module):
             targets: labels.
             draws: noises and times drawn per observation and instruction; the head is cheap.
             generator: of the noises.
+            embodiment: (B,) long, whose observations these are, in a network of several embodiments.
         """
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.anchor.detach()
         if condition.pointed is not None:
             anchor = self.teach_anchor(anchor, targets, generator)
         own = state[:, None].expand(-1, words.shape[1], -1)
-        action = self.normalisation.action(targets.action, own)
+        action = self.normalisation.action(targets.action, own, embodiment)
         count = anchor.shape[0] * anchor.shape[1]
 
         def repeat(values: Tensor) -> Tensor:
@@ -187,11 +194,12 @@ class VipaNetwork(nn.Module):
         tau = draw_times(self.config.head.time_distribution, count * draws, generator, action.device)
         flow = self.head.flow_loss(
             repeat(action),
-            repeat(self.head_state(own, anchor)),
+            repeat(self.head_state(own, anchor, embodiment)),
             repeat(self.head_tokens(condition, anchor)),
             repeat(targets.valid),
             noise,
             tau,
+            embodiment=None if embodiment is None else repeat(embodiment[:, None].expand(anchor.shape[:2])),
         )
         losses = {"flow": flow}
         if condition.pointed is not None and condition.spatial is not None and condition.spatial.fine is not None:
@@ -210,8 +218,13 @@ class VipaNetwork(nn.Module):
         state: Tensor,
         steps: int,
         generator: torch.Generator,
+        embodiment: Tensor | None = None,
+        guidance: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Pointed | None]:
-        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at."""
+        """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at.
+
+        Arguments as in ``loss``, and the Euler ``steps``; ``guidance`` as in ``ActionHead.sample``.
+        """
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.anchor
         own = state[:, None].expand(-1, words.shape[1], -1)
@@ -224,9 +237,14 @@ class VipaNetwork(nn.Module):
         )
         noise = self.config.head.temperature * noise
         action = self.head.sample(
-            noise, self.head_state(own, anchor).flatten(0, 1), self.head_tokens(condition, anchor).flatten(0, 1), steps
+            noise,
+            self.head_state(own, anchor, embodiment).flatten(0, 1),
+            self.head_tokens(condition, anchor).flatten(0, 1),
+            steps,
+            embodiment=None if embodiment is None else embodiment.repeat_interleave(anchor.shape[1]),
+            guidance=guidance,
         )
-        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own), condition.pointed
+        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own, embodiment), condition.pointed
 
 
 def pointing_measures(pointed: Pointed, targets: Targets) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from functools import lru_cache
 
 import cv2
@@ -173,10 +174,16 @@ def stack(
     known = None if known_points is None else np.asarray(known_points, dtype=np.float32).reshape(-1, 3)
     moves = np.stack([view.reference_from_camera for view in views]).astype(np.float32)
     return network_input(
-        torch.from_numpy(np.stack([view.rgb for view in views]))[None].to(device),
-        None if depth is None else torch.from_numpy(depth)[None].to(device),
-        torch.from_numpy(np.stack([view.rays for view in views]))[None].to(device),
-        torch.from_numpy(moves)[None].to(device),
+        upload(np.stack([view.rgb for view in views])[None], device),
+        None if depth is None else upload(depth[None], device),
+        upload(np.stack([view.rays for view in views])[None], device),
+        upload(moves[None], device),
         semantic_size,
-        None if known is None else torch.from_numpy(known)[None].to(device),
+        None if known is None else upload(known[None], device),
     )
+
+
+def upload(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array on a device; through pinned memory and without waiting where that is a CUDA device."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -6,6 +6,7 @@ Guarded by tests/unit/test_spatial_encoders.py and tests/unit/test_spatial_geome
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -79,8 +80,13 @@ class PointmapEncoder(SpatialEncoder):
         """Return the sizes."""
         return dataclasses.asdict(self.config)
 
-    def encode(self, inputs: NetworkInput, depth: Tensor) -> SpatialTokens:
-        """Encode all views with depth (B, V, S, S) in m, 0 where invalid, measured or estimated."""
+    def encode(
+        self, inputs: NetworkInput, depth: Tensor, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> SpatialTokens:
+        """Encode all views with depth (B, V, S, S) in m, 0 where invalid, measured or estimated.
+
+        ``transform`` stands in for this encoder's own layers over its tokens (B * V, N, width).
+        """
         batch, views = depth.shape[:2]
         points, valid = (part.flatten(0, 1) for part in back_project(depth, inputs.rays, inputs.reference_from_camera))
         centre = points.new_tensor(CENTRE).view(3, 1, 1)
@@ -93,7 +99,7 @@ class PointmapEncoder(SpatialEncoder):
         tokens = coarse.flatten(2).transpose(1, 2) + self.position(
             fourier_features(anchors, self.BANDS) * mask[..., None]
         )
-        tokens = self.norm(self.layers(tokens))
+        tokens = self.norm(self.layers(tokens)) if transform is None else transform(tokens)
         context = tokens.transpose(1, 2).reshape(coarse.shape)
         merged = self.lateral_middle(middle) + upsample(self.lateral_coarse(context))
         fine = self.refine(stem + upsample(merged))

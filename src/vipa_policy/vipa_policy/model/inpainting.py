@@ -1,0 +1,160 @@
+"""In-painting: a chunk that begins with what the arm will have done anyway, and goes on from there.
+
+Between capture and the moment a chunk is in force the arm goes on with the chunk before it. Real-time chunking (Black,
+Galliker and Levine 2025, arXiv 2506.07339, section 4) therefore freezes the rows that fall into that time and draws
+the following ones towards the old chunk, less and less: sampling fills in the rest of a chunk that has begun.
+
+The guidance. With a_tau = (1 - tau) noise + tau action and x the action the network believes in, their equations 2 to
+4 add min(beta, (tau^2 + (1 - tau)^2) / (tau (1 - tau))) * W (y - x) dx/da_tau to the velocity. Normalised actions have
+unit deviation; for a Gaussian of that kind the Jacobian dx/da_tau is tau / (tau^2 + (1 - tau)^2), and the product is
+W (y - x) / (1 - tau): a velocity towards x + W (y - x) instead of towards x. So the network's action is drawn to the
+given one before each Euler step. It takes no backward pass and no bound beta (an Euler step never passes the action it
+aims at), and where W is one the row moves from its noise to y in a straight line, as the rows of training did.
+
+The single place for these maths. Guarded by tests/unit/test_inpainting.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vipa_policy import geometry
+from vipa_policy.contract import ActionContract, check
+from vipa_policy.control.timeline import BaseChunk, Target, Timeline
+from vipa_policy.errors import ChunkError, ObservationError
+from vipa_policy.geometry import Array
+from vipa_policy.model.normalisation import Normalisation
+from vipa_policy.observation import CommittedTail
+
+GRACE = 1e-6  # rows: stamps are whole nanoseconds
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a chunk's rows are drawn to while it is sampled.
+
+    Attributes:
+        action: (horizon, ACTION_SIZE) normalised actions; anything where the weight is 0.
+        weights: (horizon, 1): 1 for a frozen row, 0 for a free one.
+    """
+
+    action: Tensor
+    weights: Tensor
+
+    def __call__(self, action: Tensor) -> Tensor:
+        """Return actions (N, horizon, ACTION_SIZE) drawn to the given ones; a frozen row is exactly the given one."""
+        return torch.lerp(action, self.action.to(action.dtype), self.weights.to(action.dtype))
+
+    @property
+    def frozen(self) -> int:
+        """Number of rows that are given."""
+        return int((self.weights == 1.0).sum())
+
+
+def soft_weights(known: NDArray[np.bool_], frozen: NDArray[np.bool_]) -> Array:
+    """Return the (horizon,) weights of rows: 1 where frozen, then falling, 0 from the first row on that nobody knows.
+
+    Real-time chunking's equation 5: after d frozen rows of E known ones, row i weighs c (e^c - 1) / (e - 1) with
+    c = (E - i) / (E - d + 1).
+
+    Args:
+        known: (horizon,) bool, rows that the tail says something about; one run of them.
+        frozen: (horizon,) bool, rows due before the chunk can be in force.
+    """
+    end = int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
+    delay = min(int(frozen.sum()), end)
+    rows = np.arange(len(known))
+    share = np.clip((end - rows) / (end - delay + 1), 0.0, 1.0)
+    falling = share * np.expm1(share) / math.expm1(1.0)
+    return np.where(known, np.where(rows < delay, 1.0, falling), 0.0)
+
+
+def guide(
+    tail: CommittedTail,
+    stamp: float,
+    state: Array,
+    contract: ActionContract,
+    normalisation: Normalisation,
+) -> Guidance | None:
+    """Return what an observation's chunk is drawn to, None where the tail has no row in the chunk's time.
+
+    The tail is read at the times of the new chunk's rows, along the curve that the arm follows between rows. A row up
+    to one period before the tail's first is taken from the curve's continuation backwards, as the arm does.
+
+    Args:
+        tail: what the arm is committed to.
+        stamp: s, of the observation's reference image.
+        state: (STATE_SIZE,) measured tip as the network takes it, which the chunk's rows count from.
+        contract: of the policy that is to predict.
+        normalisation: of that policy.
+
+    Raises:
+        ContractMismatch: the tail was predicted under another contract.
+        ObservationError: poses, widths or times of the tail are malformed or not finite.
+    """
+    check(contract, "the policy", tail.contract, "the committed tail")
+    if len(tail.base_from_tip) == 0:
+        return None
+    check_numbers(tail)
+    period = contract.control_period
+    due = stamp + period * (np.arange(contract.horizon) + 1)
+    place = (due - tail.first_due) / period
+    known = (place >= -1.0 - GRACE) & (place <= len(tail.base_from_tip) - 1.0 + GRACE)
+    if not known.any():
+        return None
+    targets = along(tail, due)
+    poses = np.tile(np.eye(4), (contract.horizon, 1, 1))
+    poses[:, :3, 3] = [target.position for target in targets]
+    poses[:, :3, :3] = [target.rotation.as_matrix() for target in targets]
+    camera_from_tip = tail.camera_from_base @ poses
+    rows = np.concatenate(
+        [
+            camera_from_tip[:, :3, 3],
+            geometry.rotation_to_6d(camera_from_tip[:, :3, :3]),
+            np.array([[target.gripper] for target in targets]),
+        ],
+        axis=1,
+    )
+    weights = soft_weights(known, due <= tail.frozen_until + GRACE * period)
+    device = normalisation.action_mean.device
+    action = normalisation.action(tensor(rows, device), tensor(state, device))
+    return Guidance(action, tensor(weights[:, None], device))
+
+
+def along(tail: CommittedTail, due: Array) -> Sequence[Target]:
+    """Return where the arm follows the tail at times (rows,) in s; raises ObservationError where it could not."""
+    period = tail.contract.control_period
+    chunk = BaseChunk(1, tail.first_due - period, period, tail.base_from_tip, tail.gripper)
+    timeline = Timeline(crossfade=0.0)
+    try:
+        timeline.accept(chunk, chunk.stamp)
+    except ChunkError as error:
+        raise ObservationError(f"expected a committed tail that the arm can follow: {error}") from error
+    found = [timeline.at(float(time)) for time in due]
+    return [target for target in found if target is not None]
+
+
+def check_numbers(tail: CommittedTail) -> None:
+    """Refuse a tail that cannot be placed in time or space; raises ObservationError."""
+    if tail.camera_from_base.shape != (4, 4) or not geometry.is_rotation(tail.camera_from_base):
+        raise ObservationError(
+            "expected camera_from_base of a committed tail as a 4 x 4 transform, got "
+            f"{tail.camera_from_base.tolist()}; look it up in TF at the image's stamp"
+        )
+    if not (math.isfinite(tail.first_due) and math.isfinite(tail.frozen_until)):
+        raise ObservationError(
+            f"expected finite times of a committed tail, got first_due {tail.first_due} and frozen_until "
+            f"{tail.frozen_until} s; take them from the clock of the image's stamp"
+        )
+
+
+def tensor(values: Array, device: torch.device) -> Tensor:
+    """Return an array as float32 on a device."""
+    return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(device)
