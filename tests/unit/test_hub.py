@@ -40,6 +40,7 @@ def test_a_name_is_looked_for_under_the_models_folders(tmp_path, monkeypatch):
 
 
 def test_the_cache_is_asked_before_the_network(tmp_path, monkeypatch):
+    (tmp_path / "model.safetensors").touch()
     fake = FakeHub(cached=tmp_path)
     monkeypatch.setattr(hub, "snapshot_download", fake)
     assert hub.find_folder("somebody/vipa") == tmp_path
@@ -50,8 +51,30 @@ def test_the_cache_is_asked_before_the_network(tmp_path, monkeypatch):
     assert fake.asked == [True, False]
 
 
+def test_a_cache_without_all_weights_is_not_enough(tmp_path, monkeypatch):
+    """The configuration was looked at, or the connection was cut between two shards."""
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "cached").mkdir()
+    for name, content in (
+        ("config.json", "{}"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": "x", "b": "y"}}'),
+    ):
+        (tmp_path / "cached" / name).write_text(content)
+        (tmp_path / "cached" / "x").touch()
+        fake = FakeHub(cached=tmp_path / "cached", remote=tmp_path)
+        monkeypatch.setattr(hub, "snapshot_download", fake)
+        assert hub.find_folder("somebody/vipa") == tmp_path
+        assert fake.asked == [True, False]
+    fake.remote = tmp_path / "cached"
+    with pytest.raises(CheckpointError, match="all weights of 'somebody/vipa'"):
+        hub.find_folder("somebody/vipa")
+    (tmp_path / "cached" / "y").touch()
+    assert hub.find_folder("somebody/vipa") == tmp_path / "cached"
+
+
 def test_no_pickle_is_ever_fetched(tmp_path, monkeypatch):
-    fake = FakeHub(cached=tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    fake = FakeHub(remote=tmp_path)
     monkeypatch.setattr(hub, "snapshot_download", fake)
     hub.find_folder("somebody/vipa")
     assert not any(Path("pytorch_model.bin").match(pattern) for pattern in fake.patterns)

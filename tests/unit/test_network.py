@@ -20,7 +20,7 @@ WORDS = ["reach the red block", "pick up the green block", "reach the blue block
 
 def inputs_of(*seeds):
     parts = [stack([prepare_view(make_view(seed), 64)], 32, torch.device("cpu")) for seed in seeds]
-    names = [field.name for field in dataclasses.fields(parts[0])]
+    names = [field.name for field in dataclasses.fields(parts[0]) if getattr(parts[0], field.name) is not None]
     return type(parts[0])(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 

@@ -85,7 +85,7 @@ def test_views_are_moved_to_the_reference_camera():
     moved[:3, 3] = [0.1, -0.2, 0.3]
     prepared = prepare_view(plane_view(), 224)
     tensors = [
-        torch.from_numpy(array)[None, None] for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays)
+        torch.from_numpy(array)[None, None] for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays.copy())
     ]
     at_home = network_input(*tensors, torch.eye(4)[None, None], 112)
     away = network_input(*tensors, torch.from_numpy(moved.astype(np.float32))[None, None], 112)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,7 @@ from vipa_policy.errors import DatasetError
 from vipa_policy.geometry import Array
 from vipa_policy.model.policy import measured_state
 from vipa_policy.model.preparation import prepare_view, sampled_rays
+from vipa_policy.model.spatial.cache import FeatureCache
 from vipa_policy.observation import Observation
 
 VERSION = 1
@@ -105,8 +106,11 @@ class DatasetWriter:
         return path.open("ab")
 
     def add_frame(self, observation: Observation, base_from_camera: Array) -> int:
-        """Append an observation and return its index; raises ObservationError where it cannot be used."""
-        prepared = [prepare_view(view, self._size) for view in observation.views]
+        """Append an observation and return its index; raises ObservationError where it cannot be used.
+
+        Views without depth are taken, for encoders that estimate it; they are stored as depth that is nowhere valid.
+        """
+        prepared = [prepare_view(view, self._size, needs_depth=view.depth is not None) for view in observation.views]
         record = np.zeros((), dtype=self._types["frames"])
         record["stamp"] = observation.stamp
         record["intrinsics"] = [view.intrinsics for view in observation.views]
@@ -115,7 +119,9 @@ class DatasetWriter:
         record["base_from_camera"] = base_from_camera
         record["state"] = measured_state(observation.camera_from_tip, observation.gripper_width)
         self._files["rgb"].write(np.stack([view.rgb for view in prepared]).tobytes())
-        self._files["depth"].write(np.stack([view.depth for view in prepared]).tobytes())
+        none = np.zeros((self._size, self._size), dtype=np.uint16)
+        depth = [none if view.depth is None else view.depth for view in prepared]
+        self._files["depth"].write(np.stack(depth).tobytes())
         self._files["frames"].write(record.tobytes())
         self.meta["frames"] += 1
         if self.meta["frames"] % SAVE_EVERY == 0:
@@ -213,6 +219,7 @@ class Batch:
     valid: NDArray[np.bool_]  # (B, K, horizon)
     pointed: NDArray[np.float32]  # (B, K, 3)
     pointed_known: NDArray[np.bool_]  # (B, K)
+    features: dict[str, NDArray[Any]] = field(default_factory=dict)  # of a frozen encoder, each (B, ...); {} uncached
 
 
 class Dataset:
@@ -257,8 +264,11 @@ class Dataset:
         for index in frames:
             which = int(np.searchsorted(self._starts, index, side="right")) - 1
             rows.append(self.parts[which].row(int(index - self._starts[which]), count, random))
-        joined = {name: np.stack([row[name] for row in rows]) for name in rows[0] if name != "instructions"}
-        return Batch(instructions=[text for row in rows for text in row["instructions"]], **joined)
+        apart = ("instructions", "features")
+        joined = {name: np.stack([row[name] for row in rows]) for name in rows[0] if name not in apart}
+        features = {name: np.stack([row["features"][name] for row in rows]) for name in rows[0]["features"]}
+        instructions = [text for row in rows for text in row["instructions"]]
+        return Batch(instructions=instructions, features=features, **joined)
 
 
 class Part:
@@ -294,6 +304,7 @@ class Part:
         self._samples_of = dict(zip(labelled.tolist(), np.split(order, starts[1:]), strict=True))
         self._labelled = np.asarray(labelled)
         self._size = size
+        self.features: FeatureCache | None = None  # vipa_training.encoder_cache
         if len(self._labelled) == 0:
             raise DatasetError(f"the training set {folder} holds no sample; its episodes had no usable frame")
 
@@ -308,7 +319,19 @@ class Part:
         own = self._samples_of[frame]
         repeats = -(-count // len(own))
         chosen = np.concatenate([random.permutation(own) for _ in range(repeats)])[:count]
-        record, samples = self.frames[frame], self.samples[chosen]
+        samples = self.samples[chosen]
+        return self.frame(frame) | {
+            "features": {} if self.features is None else self.features.row(frame),
+            "instructions": [self.instructions[sample["instruction"]] for sample in samples],
+            "action": samples["action"],
+            "valid": samples["valid"],
+            "pointed": samples["pointed"],
+            "pointed_known": samples["pointed_known"],
+        }
+
+    def frame(self, frame: int) -> dict[str, Any]:
+        """Return what is seen and measured in a frame, labelled or not, as ``Batch`` has it."""
+        record = self.frames[frame]
         rays = [
             sampled_rays(matrix, int(height), int(width), self._size)
             for matrix, (height, width) in zip(record["intrinsics"], record["source_size"], strict=True)
@@ -319,9 +342,4 @@ class Part:
             "rays": np.stack(rays),
             "reference_from_camera": record["reference_from_camera"].astype(np.float32),
             "state": record["state"].astype(np.float32),
-            "instructions": [self.instructions[sample["instruction"]] for sample in samples],
-            "action": samples["action"],
-            "valid": samples["valid"],
-            "pointed": samples["pointed"],
-            "pointed_known": samples["pointed_known"],
         }

@@ -27,10 +27,10 @@ from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.model.network import ANCHOR_HIT, Targets, VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
-from vipa_policy.model.preparation import network_input
 from vipa_policy.model.vocabulary import TaskTemplate, Vocabulary
 from vipa_training.augmentation import jitter_colours
 from vipa_training.dataset import Batch, Dataset
+from vipa_training.encoder_cache import attach_cache, batch_input
 from vipa_training.plots import plot_losses
 
 # In the progress bar: label, measure, scale, format.
@@ -64,6 +64,8 @@ class TrainingConfig:
         precision: "auto" takes bf16 where the processor multiplies it in hardware, else fp32.
         model: overrides of vipa_policy.model.config, section by section.
         start: checkpoint to start from, "" for none.
+        cache_encoder: whether what the spatial encoder's frozen part computes is kept on disk beside each training
+            set; colour_jitter does not reach that part then.
     """
 
     name: str
@@ -88,6 +90,7 @@ class TrainingConfig:
     precision: str = "auto"
     seed: int = 0
     start: str = ""
+    cache_encoder: bool = False
     model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -155,6 +158,10 @@ class Trainer:
         for text in self.data.instructions:
             self.vocabulary.check(text)
         self.network = self._build().to(self.device)
+        if config.cache_encoder:
+            for dataset in (self.data, self.validation):
+                if dataset is not None:
+                    attach_cache(dataset, self.network, self.device, tqdm.write)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
             [parameter for parameter in self.network.parameters() if parameter.requires_grad],
@@ -262,10 +269,7 @@ class Trainer:
         def tensor(values: Any) -> Tensor:
             return torch.as_tensor(values, device=self.device)
 
-        inputs = network_input(
-            tensor(batch.rgb), tensor(batch.depth), tensor(batch.rays), tensor(batch.reference_from_camera),
-            self.network.config.semantic.image_size,
-        )  # fmt: skip
+        inputs = batch_input(batch, self.network.config.semantic.image_size, self.device)
         ids, mask = self.vocabulary.encode_batch(batch.instructions, self.vocabulary.longest)
         targets = Targets(tensor(batch.action), tensor(batch.valid), tensor(batch.pointed), tensor(batch.pointed_known))
         words, words_mask = (tensor(rows).unflatten(0, (-1, count)) for rows in (ids, mask))

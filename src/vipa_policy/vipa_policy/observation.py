@@ -21,7 +21,8 @@ class CameraView:
     Attributes:
         name: view name of the contract, for example "scene".
         rgb: (height, width, 3) uint8.
-        depth: (height, width) float32, metres along the optical axis; 0 or NaN where the camera saw nothing.
+        depth: (height, width) float32, metres along the optical axis; 0 or NaN where the camera saw nothing. None from
+            a camera that measures none.
         intrinsics: (3, 3) float64 pinhole matrix of this image size; pixel centres at whole numbers.
         reference_from_camera: (4, 4) from this camera's optical frame to the reference camera's, both at the stamp;
             identity for the reference camera itself.
@@ -29,7 +30,7 @@ class CameraView:
 
     name: str
     rgb: NDArray[np.uint8]
-    depth: NDArray[np.float32]
+    depth: NDArray[np.float32] | None
     intrinsics: Array
     reference_from_camera: Array
 

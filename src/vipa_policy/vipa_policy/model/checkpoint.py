@@ -1,7 +1,8 @@
 """Checkpoints: a folder of safetensors and JSON, written whole or not at all, and read with care.
 
 ``config.json`` (model type, version, name, sizes), ``model.safetensors`` (or shards of it), ``contract.json``,
-``normalisation.json``, ``tokenizer.json``, ``tasks.json`` (templates), ``training.json`` (how it was made).
+``normalisation.json``, ``tokenizer.json``, ``tasks.json`` (templates), ``chat.json`` (of a published tokenizer),
+``training.json`` (how it was made).
 
 Version 1 had no model type and knew fewer choices; it is read as the choices that were fixed then. Guarded by
 tests/unit/test_checkpoint.py and tests/unit/test_golden.py.
@@ -22,6 +23,7 @@ from vipa_policy.model import normalisation as normalisations
 from vipa_policy.model import weights
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.hub import find_folder
+from vipa_policy.model.language import KINDS
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.vocabulary import Vocabulary
@@ -71,10 +73,8 @@ def save(checkpoint: Checkpoint, folder: Path, shard_size: int | str = weights.S
         "config.json": {"model_type": MODEL_TYPE, "version": VERSION, "model": checkpoint.config.to_dict()},
         "contract.json": checkpoint.contract.to_dict(),
         "normalisation.json": checkpoint.network.normalisation.to_dict(),
-        "tokenizer.json": json.loads(checkpoint.vocabulary.tokenizer.to_str()),
-        "tasks.json": [template.to_dict() for template in checkpoint.vocabulary.templates],
         "training.json": dict(checkpoint.training),
-    }
+    } | checkpoint.vocabulary.documents()
     for name, document in documents.items():
         (fresh / name).write_text(json.dumps(document, indent=2) + "\n")
     old = folder.with_name(folder.name + ".old")
@@ -109,10 +109,10 @@ def load(folder: Path) -> Checkpoint:
     config = read_config(folder)
     contract = ActionContract.from_dict(read_json(folder, "contract.json"))
     check_fits(config, contract)
-    vocabulary = read_vocabulary(folder)
+    vocabulary = read_vocabulary(folder, config.semantic.tokenizer)
     normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"), config.horizon)
     try:
-        network = VipaNetwork(config, vocabulary.image_token, normalisation)
+        network = VipaNetwork(config, vocabulary.image_token, normalisation, vocabulary.layout)
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         raise CheckpointError(f"{folder / 'config.json'} describes no network that can be built: {error}") from error
     weights.fill(network, weights.read(folder), str(folder), ELSEWHERE)
@@ -138,15 +138,16 @@ def read_config(folder: Path) -> ModelConfig:
     return ModelConfig.from_dict(header.get("model", {}))
 
 
-def read_vocabulary(folder: Path) -> Vocabulary:
-    """Return the words of a checkpoint; raises CheckpointError where its two files do not hold them."""
-    tokenizer, tasks = read_json(folder, "tokenizer.json"), read_json(folder, "tasks.json")
+def read_vocabulary(folder: Path, kind: str) -> Vocabulary:
+    """Return the words of a checkpoint; raises CheckpointError where its files do not hold those of that kind."""
+    names = ("tokenizer.json", "tasks.json", "chat.json")
+    documents = {name: read_json(folder, name) for name in names if (folder / name).is_file()}
     try:
-        return Vocabulary.from_json(json.dumps(tokenizer), tasks)
+        return KINDS[kind].from_documents(documents)
     except Exception as error:  # tokenizers raises nothing more specific
         raise CheckpointError(
-            f"tokenizer.json and tasks.json in {folder} are not a vocabulary ({type(error).__name__}: {error}); "
-            "copy the checkpoint again"
+            f"tokenizer.json and tasks.json in {folder} are not a vocabulary of the kind {kind!r} "
+            f"({type(error).__name__}: {error}); copy the checkpoint again"
         ) from error
 
 

@@ -5,6 +5,7 @@ The single place that turns a name into a folder and refuses pickles. Guarded by
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from contextlib import suppress
@@ -53,14 +54,34 @@ def from_hub(name: str, revision: str | None) -> Path:
     """Return the snapshot of a hub id; a robot that has it in its cache asks nobody. Errors as in ``find_folder``."""
     patterns = list(WANTED)
     with suppress(LocalEntryNotFoundError):  # not in the cache: the hub itself is asked next
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
+        cached = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
+        if has_weights(cached):
+            return cached
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"expected {name!r} in the hub cache or on the hub, got {type(error).__name__}: {first_line(error)}; "
             "check the name and the network, or download it elsewhere and give the folder's path"
         ) from error
+    if not has_weights(folder):
+        raise CheckpointError(
+            f"expected all weights of {name!r} as safetensors, got a part of them in {folder}; the hub holds none, or "
+            "was not asked (HF_HUB_OFFLINE): download it elsewhere and give the folder's path"
+        )
+    return folder
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether all weights are there: a cache may hold a configuration alone, or what a cut connection left."""
+    if not (folder / INDEX).is_file():
+        return (folder / WEIGHTS).is_file()
+    try:
+        return all(
+            (folder / name).is_file() for name in json.loads((folder / INDEX).read_text())["weight_map"].values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def first_line(error: BaseException) -> str:

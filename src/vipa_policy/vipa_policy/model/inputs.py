@@ -6,6 +6,7 @@ tests/unit/test_preparation.py and tests/unit/test_spatial_geometry.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,9 @@ class NetworkInput:
         rays: (B, V, S, S, 2) float32, x / z and y / z of each depth sample in its camera's optical frame.
         depth: (B, V, S, S) float32, m along the optical axis, 0 where invalid; None where the cameras measure none.
         reference_from_camera: (B, V, 4, 4) float32, from each camera's optical frame to the reference camera's.
+        known_points: (B, K, 3) float32, m in the reference camera's optical frame: places known by other means than
+            the cameras, such as the measured tip; what a depth without a unit is calibrated against. None for none.
+        frozen: what ``SpatialEncoder.frozen_features`` would compute, read from a cache instead; None without one.
     """
 
     pixels: Tensor
@@ -29,6 +33,8 @@ class NetworkInput:
     rays: Tensor
     depth: Tensor | None
     reference_from_camera: Tensor
+    known_points: Tensor | None = None
+    frozen: Mapping[str, Tensor] | None = None
 
     @property
     def batch(self) -> int:
@@ -47,9 +53,8 @@ def back_project(depth: Tensor, rays: Tensor, reference_from_camera: Tensor) -> 
     Points are 0 where the depth is invalid. Arguments as in ``NetworkInput``.
     """
     batch, views, size = depth.shape[:3]
-    valid = depth > 0
-    in_camera = torch.cat([rays * depth[..., None], depth[..., None]], dim=-1).flatten(2, 3)
-    rotation, translation = reference_from_camera[..., :3, :3], reference_from_camera[..., :3, 3]
-    points = in_camera @ rotation.transpose(-1, -2) + translation[..., None, :]
-    points = points.transpose(-1, -2).reshape(batch, views, 3, size, size) * valid[:, :, None]
-    return points, valid[:, :, None]
+    valid = (depth > 0)[:, :, None]
+    in_camera = torch.stack([rays[..., 0] * depth, rays[..., 1] * depth, depth], dim=2).flatten(3).flatten(0, 1)
+    moves = reference_from_camera.to(depth.dtype).flatten(0, 1)
+    points = torch.baddbmm(moves[:, :3, 3:], moves[:, :3, :3], in_camera)
+    return points.view(batch, views, 3, size, size) * valid, valid

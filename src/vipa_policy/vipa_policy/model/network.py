@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import InternVLForConditionalGeneration
 
+from vipa_policy.model.chat import PromptLayout
 from vipa_policy.model.config import ACTION_SIZE, STATE_SIZE, ModelConfig
 from vipa_policy.model.fusion import CrossAttentionFusion
 from vipa_policy.model.head import ActionHead, draw_times
@@ -57,12 +59,28 @@ class Condition:
 class VipaNetwork(nn.Module):
     """VIPA-VLA (paper section 3), with pointing between the language model and the head where it is configured."""
 
-    def __init__(self, config: ModelConfig, image_token: int, normalisation: Normalisation) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_token: int,
+        normalisation: Normalisation,
+        layout: PromptLayout | None = None,
+        internvl: InternVLForConditionalGeneration | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            config: sizes and choices.
+            image_token: id of the image placeholder.
+            normalisation: of actions and states.
+            layout: what stands around images (``Vocabulary.layout``); None for nothing.
+            internvl: a semantic side that has its weights already (vipa_policy.model.published).
+        """
         super().__init__()
         self.config = config
         self.normalisation = normalisation
         language, head = config.semantic.language_width, config.head.width
-        self.semantic = SemanticSide(config.semantic, image_token)
+        self.semantic = SemanticSide(config.semantic, image_token, layout, internvl)
         self.spatial = make_spatial_encoder(config.spatial)
         self.fusion = (
             CrossAttentionFusion(config.fusion, config.semantic.vision_width, config.spatial.width)
@@ -77,13 +95,16 @@ class VipaNetwork(nn.Module):
         self.head = ActionHead(config.head, config.horizon, STATE_SIZE + (6 * OFFSET_BANDS if points else 0))
 
     def image(self, inputs: NetworkInput) -> tuple[Tensor, SpatialTokens | None]:
-        """Return the projected image tokens (B, N, language width), fused where there is a spatial side, and that."""
+        """Return the prompt up to the words (B, P, language width), fused where there is a spatial side, and that.
+
+        The prompt: projected image tokens, and what the layout puts around them (vipa_policy.model.chat).
+        """
         patches = self.semantic.patches(inputs.pixels)
         if self.spatial is None or self.fusion is None:
-            return self.semantic.project(patches), None
+            return self.semantic.prefix(self.semantic.project(patches), inputs.views), None
         spatial = self.spatial(inputs)
         fused = self.fusion(patches.flatten(1, 2), spatial.tokens, spatial.mask).view(patches.shape)
-        return self.semantic.project(fused), spatial
+        return self.semantic.prefix(self.semantic.project(fused), inputs.views), spatial
 
     def condition(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
         """Encode observations and instructions.
@@ -93,10 +114,14 @@ class VipaNetwork(nn.Module):
             words: (B, K, T) token ids, K instructions for each observation.
             words_mask: (B, K, T) bool, False at padding.
         """
-        batch, count, _ = words.shape
+        return self.condition_embedded(inputs, self.semantic.embed(words), words_mask)
+
+    def condition_embedded(self, inputs: NetworkInput, words: Tensor, words_mask: Tensor) -> Condition:
+        """Encode observations and instructions whose words are embedded already, (B, K, T, language width)."""
+        batch, count = words.shape[:2]
         image, spatial = self.image(inputs)
         queries = self.queries.expand(batch, count, -1, -1)
-        suffixes = torch.cat([self.semantic.embed(words), queries.to(image.dtype)], dim=2)
+        suffixes = torch.cat([words.to(image.dtype), queries.to(image.dtype)], dim=2)
         suffix_mask = torch.cat([words_mask, words_mask.new_ones(queries.shape[:3])], dim=2)
         hidden = self.semantic.read(image, suffixes, suffix_mask)[:, :, words.shape[2] :]
         pointed = None

@@ -11,9 +11,12 @@ from vipa_policy.errors import CheckpointError, ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
+from vipa_policy.model.engine import EngineOptions, InferenceEngine
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.inpainting import guide
-from vipa_policy.model.preparation import prepare_view, stack
+from vipa_policy.model.inputs import NetworkInput
+from vipa_policy.model.preparation import prepare_view, stack, upload
+from vipa_policy.model.view_checks import check_views
 from vipa_policy.observation import Chunk, CommittedTail, Observation
 
 
@@ -37,11 +40,20 @@ def measured_state(camera_from_tip: Array, gripper_width: float) -> Array:
 class VipaPolicy:
     """A loaded checkpoint on a device."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, name: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, name: str, options: EngineOptions | None = None
+    ) -> None:
+        """Prepare a checkpoint's network for predictions on a device; errors as in ``InferenceEngine``."""
         self._checkpoint = checkpoint
-        self._network = checkpoint.network.to(device)
+        self._engine = InferenceEngine(checkpoint.network, device, options)
+        self._network = self._engine.network
         self.device = device
         self.name = name
+
+    @property
+    def engine(self) -> InferenceEngine:
+        """What runs the network."""
+        return self._engine
 
     @property
     def contract(self) -> ActionContract:
@@ -76,45 +88,40 @@ class VipaPolicy:
                 tail is malformed.
             ContractMismatch: the committed tail was predicted under another contract.
         """
-        words = torch.tensor(self._checkpoint.vocabulary.encode(instruction), device=self.device)[None, None]
-        self._check_views(observation)
-        config = self._checkpoint.config
-        views = [prepare_view(view, config.spatial.image_size) for view in observation.views]
+        tokens = self._checkpoint.vocabulary.encode(instruction)
         state = measured_state(observation.camera_from_tip, observation.gripper_width)
         if not np.all(np.isfinite(state)):
             raise ObservationError("expected a finite tip pose and gripper width, got NaN; check TF and joint states")
         guidance = None
         if committed is not None:
             guidance = guide(committed, observation.stamp, state, self.contract, self._network.normalisation)
-        generator = torch.Generator(device=self.device)
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
-        actions, pointed = self._network.sample(
-            stack(views, config.semantic.image_size, self.device),
-            words,
-            torch.ones_like(words, dtype=torch.bool),
-            torch.from_numpy(state.astype(np.float32))[None].to(self.device),
-            flow_steps or config.head.flow_steps,
-            generator,
+        prediction = self._engine.predict(
+            self.prepare(observation),
+            tokens,
+            upload(state.astype(np.float32)[None], self.device),
+            self._engine.noise(seed),
+            flow_steps,
             guidance,
         )
-        rows = actions[0, 0].double().cpu().numpy()
+        rows = prediction.actions[0].double().cpu().numpy()
+        pointed, confidence = prediction.pointed, prediction.confidence
         return Chunk(
             stamp=observation.stamp,
             camera_from_tip=self._poses(rows),
             gripper=np.clip(rows[:, 9], self.contract.gripper_minimum, self.contract.gripper_maximum),
-            pointed=None if pointed is None else pointed.anchor[0, 0].double().cpu().numpy(),
-            pointed_confidence=0.0 if pointed is None else float(pointed.confidence[0, 0]),
+            pointed=None if pointed is None else pointed.double().cpu().numpy(),
+            pointed_confidence=0.0 if confidence is None else float(confidence),
             instruction=instruction,
         )
 
-    def _check_views(self, observation: Observation) -> None:
-        expected = [camera.name for camera in self.contract.cameras]
-        got = [view.name for view in observation.views]
-        if expected != got:
-            raise ObservationError(f"expected the views {expected} in this order, got {got}")
+    def prepare(self, observation: Observation) -> NetworkInput:
+        """Return the network's input of an observation, on the policy's device; errors as in ``predict``."""
+        check_views([camera.name for camera in self.contract.cameras], observation.views)
+        config = self._checkpoint.config
+        spatial = self._network.spatial
+        needs_depth = spatial is not None and spatial.needs_depth
+        views = [prepare_view(view, config.spatial.image_size, needs_depth) for view in observation.views]
+        return stack(views, config.semantic.image_size, self.device, observation.camera_from_tip[:3, 3])
 
     @staticmethod
     def _poses(rows: Array) -> Array:
@@ -125,7 +132,9 @@ class VipaPolicy:
         return poses
 
 
-def load_policy(name: str, device: str = "auto", threads: int = 0) -> VipaPolicy:
+def load_policy(
+    name: str, device: str = "auto", threads: int = 0, options: EngineOptions | None = None
+) -> VipaPolicy:
     """Load a policy from a checkpoint folder, or from its name under the models folder.
 
     Args:
@@ -133,6 +142,7 @@ def load_policy(name: str, device: str = "auto", threads: int = 0) -> VipaPolicy
         device: "auto", "cuda" or "cpu".
         threads: of torch in this process; 0 leaves torch its choice. Where other processes want the processors too,
             one is fastest: a second one that has to wait for its turn holds up the first.
+        options: how the network is run; None takes the defaults.
 
     Raises:
         CheckpointError: nothing there, cut short, of a newer version, or the device is not there.
@@ -141,4 +151,4 @@ def load_policy(name: str, device: str = "auto", threads: int = 0) -> VipaPolicy
     if threads > 0:
         torch.set_num_threads(threads)
     folder = find_folder(name)
-    return VipaPolicy(checkpoints.load(folder), choose_device(device), folder.resolve().name)
+    return VipaPolicy(checkpoints.load(folder), choose_device(device), folder.resolve().name, options)

@@ -1,8 +1,11 @@
 """The semantic side: an InternVL model of transformers, taken apart where the spatial encoder joins.
 
 The fusion sits between the vision tower and the pixel shuffle, as in VLM-3R (the paper says "projected back to the
-vision feature dimension"). The language model sees the fused image once; any number of instructions follow it in one
+vision feature dimension"). The language model sees the fused images once; any number of instructions follow them in one
 sequence, each blind to the others, so that one image serves all of them.
+
+Without a fusion it is the published model: tests/unit/test_parity.py compares image features and logits with those of
+transformers' own forward.
 """
 
 from __future__ import annotations
@@ -11,15 +14,18 @@ import torch
 from torch import Tensor, nn
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 
+from vipa_policy.errors import CheckpointError
+from vipa_policy.model.chat import PromptLayout
 from vipa_policy.model.config import SemanticConfig
-
-IMAGE_TOKEN = "<IMG_CONTEXT>"
 
 
 def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
-    """Return the transformers configuration of a semantic side: a published model's own, or one of these sizes."""
+    """Return the transformers configuration of a semantic side: a published model's own, or one of these sizes.
+
+    Raises CheckpointError where the published model has something that is not taken apart here.
+    """
     if config.family:
-        return InternVLConfig(**{**config.family, "image_token_id": image_token})
+        return family_config(config, image_token)
     grid = config.image_size // config.patch_size
     return InternVLConfig(
         vision_config={
@@ -52,37 +58,100 @@ def internvl_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
     )
 
 
+def family_config(config: SemanticConfig, image_token: int) -> InternVLConfig:
+    """Return a published model's own configuration; its vocabulary may have grown since. Errors as above."""
+    text = {**config.family["text_config"], "vocab_size": config.vocabulary_size}
+    published = InternVLConfig(**{**config.family, "text_config": text, "image_token_id": image_token})
+    if published.vision_feature_select_strategy != "default" or not isinstance(published.vision_feature_layer, int):
+        raise CheckpointError(
+            "expected a model that takes the patches of one vision layer (vision_feature_select_strategy 'default', "
+            f"vision_feature_layer a number), got {published.vision_feature_select_strategy!r} and "
+            f"{published.vision_feature_layer!r}"
+        )
+    if "sliding_attention" in (getattr(published.text_config, "layer_types", None) or ()):
+        raise CheckpointError(
+            f"expected a language model whose layers see the whole prompt, got {text['model_type']!r} "
+            "with sliding windows; choose another model of the family"
+        )
+    return published
+
+
 class SemanticSide(nn.Module):
     """Vision tower, projector and language model of InternVL, called one by one."""
 
-    def __init__(self, config: SemanticConfig, image_token: int) -> None:
+    before: Tensor
+    between: Tensor
+    after: Tensor
+
+    def __init__(
+        self,
+        config: SemanticConfig,
+        image_token: int,
+        layout: PromptLayout | None = None,
+        internvl: InternVLForConditionalGeneration | None = None,
+    ) -> None:
+        """Build the side.
+
+        Args:
+            config: sizes.
+            image_token: id of the image placeholder.
+            layout: what stands around the images; None for nothing.
+            internvl: a model that has its weights already; None builds one with initial weights.
+        """
         super().__init__()
         self.config = config
-        self.internvl = InternVLForConditionalGeneration(internvl_config(config, image_token))
+        self.internvl = internvl or InternVLForConditionalGeneration(internvl_config(config, image_token))
+        layout = layout or PromptLayout()
+        for name in ("before", "between", "after"):
+            self.register_buffer(name, torch.tensor(getattr(layout, name), dtype=torch.long), persistent=False)
 
     def patches(self, pixels: Tensor) -> Tensor:
         """Return (B, V, patches, vision_width) features of (B, V, 3, s, s) normalised images, class token dropped."""
         batch, views = pixels.shape[:2]
-        states = self.internvl.model.vision_tower(pixel_values=pixels.flatten(0, 1)).last_hidden_state[:, 1:]
-        return states.unflatten(0, (batch, views))
+        layer = self.internvl.config.vision_feature_layer
+        flat = pixels.flatten(0, 1)
+        if layer == -1:
+            states = self.internvl.model.vision_tower(pixel_values=flat).last_hidden_state
+        else:
+            states = self.internvl.model.vision_tower(pixel_values=flat, output_hidden_states=True).hidden_states[layer]
+        return states[:, 1:].unflatten(0, (batch, views))
 
     def project(self, patches: Tensor) -> Tensor:
         """Return (B, V * patches / 4, language_width) of fused patches (B, V, patches, vision_width)."""
         batch, views, count, width = patches.shape
         side = int(count**0.5)
-        shuffled = self.internvl.model.pixel_shuffle(patches.reshape(batch * views, side, side, width), 0.5)
+        shuffled = self.internvl.model.pixel_shuffle(
+            patches.reshape(batch * views, side, side, width), self.internvl.config.downsample_ratio
+        )
         projected = self.internvl.model.multi_modal_projector(shuffled.flatten(1, 2))
         return projected.reshape(batch, -1, projected.shape[-1])
+
+    def prefix(self, image: Tensor, views: int) -> Tensor:
+        """Return (B, P, language_width): image tokens (B, N, language_width) of V views, and what stands around them.
+
+        Everything that comes before the words: computed once for any number of instructions.
+        """
+        if not len(self.before) + len(self.between) + len(self.after):
+            return image
+        batch = image.shape[0]
+
+        def text(tokens: Tensor) -> Tensor:
+            return self.embed(tokens).to(image.dtype).expand(batch, -1, -1)
+
+        parts = [text(self.before)]
+        for index, view in enumerate(image.unflatten(1, (views, -1)).unbind(dim=1)):
+            parts += [text(self.between), view] if index else [view]
+        return torch.cat([*parts, text(self.after)], dim=1)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the embeddings of token ids of any shape."""
         return self.internvl.get_input_embeddings()(tokens)
 
     def read(self, image: Tensor, suffixes: Tensor, suffix_mask: Tensor) -> Tensor:
-        """Run the language model over one image and several suffixes that do not see each other.
+        """Run the language model over one prefix and several suffixes that do not see each other.
 
         Args:
-            image: (B, N, width) projected image tokens.
+            image: (B, P, width) prefix: image tokens and what stands around them.
             suffixes: (B, K, T, width) embedded words and action queries, K instructions.
             suffix_mask: (B, K, T) bool, False at padding.
 
@@ -96,8 +165,13 @@ class SemanticSide(nn.Module):
             inputs_embeds=sequence,
             attention_mask=suffix_attention(prefix, suffix_mask, sequence.dtype),
             position_ids=suffix_positions(prefix, suffix_mask),
+            use_cache=False,
         ).last_hidden_state
         return states[:, prefix:].unflatten(1, (count, length))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return (..., vocabulary_size) scores of the next token after last hidden states (..., language_width)."""
+        return self.internvl.lm_head(hidden)
 
 
 def suffix_positions(prefix: int, mask: Tensor) -> Tensor:

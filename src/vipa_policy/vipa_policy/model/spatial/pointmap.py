@@ -1,6 +1,13 @@
-"""The default spatial encoder: metric points of the RGB-D camera, measured where CUT3R has to guess."""
+"""The default spatial encoder: metric points of the RGB-D camera, measured where CUT3R has to guess.
+
+Guarded by tests/unit/test_spatial_encoders.py and tests/unit/test_spatial_geometry.py.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +36,7 @@ class PointmapEncoder(SpatialEncoder):
 
     def __init__(self, config: SpatialConfig) -> None:
         super().__init__()
+        self.config = config
         fine = config.fine_width
         self.stem = nn.Sequential(convolution(7, 24, 2), convolution(24, fine, 2))
         self.middle = convolution(fine, 2 * fine, 2)
@@ -51,6 +59,8 @@ class PointmapEncoder(SpatialEncoder):
 
     def forward(self, inputs: NetworkInput) -> SpatialTokens:
         """Encode all views; holes in the depth are told to the network as such."""
+        if inputs.frozen is not None:
+            return SpatialTokens.from_tensors(inputs.frozen)
         if inputs.depth is None:
             raise ObservationError(
                 "expected metric depth in every view, got none; the pointmap encoder needs an RGB-D camera "
@@ -58,8 +68,25 @@ class PointmapEncoder(SpatialEncoder):
             )
         return self.encode(inputs, inputs.depth)
 
-    def encode(self, inputs: NetworkInput, depth: Tensor) -> SpatialTokens:
-        """Encode all views with depth (B, V, S, S) in m, 0 where invalid, measured or estimated."""
+    def frozen_features(self, inputs: NetworkInput) -> dict[str, Tensor]:
+        """Return all of ``forward`` where the whole encoder is frozen."""
+        return self(inputs).to_tensors() if self.config.frozen else {}
+
+    def frozen_weights(self) -> dict[str, Tensor]:
+        """Return all weights where the whole encoder is frozen."""
+        return dict(self.state_dict()) if self.config.frozen else {}
+
+    def frozen_choices(self) -> dict[str, Any]:
+        """Return the sizes."""
+        return dataclasses.asdict(self.config)
+
+    def encode(
+        self, inputs: NetworkInput, depth: Tensor, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> SpatialTokens:
+        """Encode all views with depth (B, V, S, S) in m, 0 where invalid, measured or estimated.
+
+        ``transform`` stands in for this encoder's own layers over its tokens (B * V, N, width).
+        """
         batch, views = depth.shape[:2]
         points, valid = (part.flatten(0, 1) for part in back_project(depth, inputs.rays, inputs.reference_from_camera))
         centre = points.new_tensor(CENTRE).view(3, 1, 1)
@@ -72,7 +99,7 @@ class PointmapEncoder(SpatialEncoder):
         tokens = coarse.flatten(2).transpose(1, 2) + self.position(
             fourier_features(anchors, self.BANDS) * mask[..., None]
         )
-        tokens = self.norm(self.layers(tokens))
+        tokens = self.norm(self.layers(tokens)) if transform is None else transform(tokens)
         context = tokens.transpose(1, 2).reshape(coarse.shape)
         merged = self.lateral_middle(middle) + upsample(self.lateral_coarse(context))
         fine = self.refine(stem + upsample(merged))

@@ -1,0 +1,50 @@
+"""Euler sampling of the flow with everything that does not depend on the noise computed once.
+
+The times of the steps are fixed, so their modulations are computed when a sampler is made; an observation's keys and
+values once for all of its steps (paper section 3.3; vipa_policy.model.head). Guarded by tests/unit/test_engine.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from vipa_policy.model.head import ActionHead
+
+# Returns the action (N, horizon, ACTION_SIZE), normalised, to aim at instead of the one predicted.
+Guide: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class FlowSampler:
+    """Draws actions from a head in a fixed number of Euler steps."""
+
+    def __init__(self, head: ActionHead, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"expected at least 1 Euler step, got {steps}")
+        self.head = head
+        self.steps = steps
+        with torch.inference_mode():
+            times = torch.arange(steps, device=head.position.device) / steps
+            self.modulations = [head.modulations(times[index : index + 1]) for index in range(steps)]
+
+    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, guidance: Guide | None = None) -> Tensor:
+        """Return normalised actions (N, horizon, ACTION_SIZE).
+
+        Args:
+            noise: as the actions; where the flow begins.
+            state: (N, state size), from ``VipaNetwork.head_state``.
+            condition: (N, C, width), from ``VipaNetwork.head_tokens``.
+            guidance: corrects the predicted action of every step, for in-painting.
+        """
+        self.head.check_horizon(noise)
+        token, cache = self.head.state_token(state), self.head.condition_cache(condition)
+        noisy = noise
+        for index, modulations in enumerate(self.modulations):
+            action = self.head.denoise(noisy, token, modulations, cache)
+            if guidance is not None:
+                action = guidance(action)
+            noisy = noisy + (action - noisy) / (self.steps - index)
+        return noisy

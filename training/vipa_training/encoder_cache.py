@@ -1,0 +1,101 @@
+"""Batches as the encoders take them, and the cache of a frozen encoder beside each training set.
+
+The cache lies in ``encoder_cache/<kind>`` inside the set's folder (vipa_policy.model.spatial.cache). It is made of the
+pictures as they are stored: changes of colour during training do not reach a cached encoder. Guarded by
+tests/unit/test_spatial_cache.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vipa_policy.errors import DatasetError
+from vipa_policy.model.inputs import NetworkInput
+from vipa_policy.model.network import VipaNetwork
+from vipa_policy.model.preparation import network_input
+from vipa_policy.model.spatial.cache import cache_key, fill_cache, fingerprint, mismatch, to_arrays
+from vipa_training.dataset import Batch, Dataset, Part
+
+FOLDER = "encoder_cache"
+SAMPLE = 1024  # bytes from the middle of each picture that its fingerprint looks at
+
+
+def batch_input(batch: Batch, semantic_size: int, device: torch.device) -> NetworkInput:
+    """Return a batch's observations as the network takes them, with what is cached for them."""
+
+    def tensor(values: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(values, device=device)
+
+    inputs = network_input(
+        tensor(batch.rgb),
+        tensor(batch.depth) if batch.depth.any() else None,
+        tensor(batch.rays),
+        tensor(batch.reference_from_camera),
+        semantic_size,
+        tensor(batch.state[:, None, :3]),
+    )
+    if not batch.features:
+        return inputs
+    frozen = {name: tensor(values) for name, values in batch.features.items()}
+    return NetworkInput(**(vars(inputs) | {"frozen": frozen}))
+
+
+def fingerprints(part: Part) -> NDArray[np.uint64]:
+    """Return a fingerprint of every frame of a set: its record, and the middle of its colours and its depth."""
+    rows = np.empty(len(part.frames), dtype=np.uint64)
+    for index, record in enumerate(part.frames):
+        colours, depth = part.rgb[index].reshape(-1), part.depth[index].reshape(-1)
+        rows[index] = fingerprint(record.tobytes(), middle(colours), middle(depth))
+    return rows
+
+
+def middle(values: NDArray[Any]) -> bytes:
+    """Return up to SAMPLE bytes from the middle of a flat array."""
+    count = min(len(values), SAMPLE // values.itemsize)
+    first = (len(values) - count) // 2
+    return values[first : first + count].tobytes()
+
+
+def attach_cache(
+    dataset: Dataset, network: VipaNetwork, device: torch.device, tell: Callable[[str], None] = print
+) -> None:
+    """Give every part of a data set the features of the network's frozen encoder, computing what is missing.
+
+    Args:
+        dataset: to add them to.
+        network: its spatial encoder has a frozen part.
+        device: to compute on.
+        tell: hears why a cache is made.
+
+    Raises:
+        DatasetError: there is no spatial encoder, nothing of it is frozen, or another process is writing the cache.
+    """
+    encoder = network.spatial
+    if encoder is None:
+        raise DatasetError("expected a spatial encoder to cache, got spatial.kind 'none'; leave cache_encoder off")
+    key = cache_key(encoder)
+    for part in dataset.parts:
+        folder, rows = part.folder / FOLDER / network.config.spatial.kind, fingerprints(part)
+
+        def compute(indices: Sequence[int], part: Part = part) -> dict[str, NDArray[Any]]:
+            frames = [part.frame(index) for index in indices]
+            joined = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
+            empty = np.empty((len(frames), 0))
+            batch = Batch(
+                instructions=[], action=empty, valid=empty, pointed=empty, pointed_known=empty, features={}, **joined
+            )
+            with torch.no_grad():
+                return to_arrays(
+                    encoder.frozen_features(batch_input(batch, network.config.semantic.image_size, device))
+                )
+
+        reason = mismatch(folder, key, rows)
+        if reason:
+            tell(f"cache of the spatial encoder: {reason}; computing {len(rows)} frames")
+        part.features = fill_cache(folder, key, rows, compute)
