@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ import torch
 import transformers
 
 from vipa_policy.bench import rival, subject
-from vipa_policy.bench.timing import Stopwatch, median, quantile, ratio, take_turns
+from vipa_policy.bench.timing import Clock, Stopwatch, median, quantile, ratio, take_turns
 from vipa_policy.model import VipaPolicy, load_policy
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.engine import EngineOptions
@@ -32,12 +33,13 @@ from vipa_policy.model.engine import EngineOptions
 WORDS = "reach the red block"
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRIALS = 5  # turns that the choice of a format is made by
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 SHAPES = {"1b": subject.vipa_1b, "2b": subject.vipa_2b}
 
 
-def fastest(candidates: dict[str, Callable[[], Any]], turns: int = TRIALS) -> tuple[str, dict[str, float]]:
+def fastest(candidates: dict[str, Callable[[], Any]], now: Clock, turns: int = TRIALS) -> tuple[str, dict[str, float]]:
     """Return the name of the fastest of some actions, and the median ms of each."""
-    times = {name: median(values) for name, values in take_turns(candidates, turns, warm_up=1).items()}
+    times = {name: median(values) for name, values in take_turns(candidates, turns, warm_up=1, now=now).items()}
     return min(times, key=lambda name: times[name]), times
 
 
@@ -61,11 +63,11 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def fastest_policy(checkpoint: str) -> tuple[VipaPolicy, str, dict[str, float]]:
+def fastest_policy(checkpoint: str, now: Clock) -> tuple[VipaPolicy, str, dict[str, float]]:
     """Return a checkpoint's policy in the format that is fastest here, its name, and the ms of each."""
     policies = {name: load_policy(checkpoint, "cpu", options=EngineOptions(precision=name)) for name in FORMATS}
     seen = observation_of(policies["fp32"])
-    chosen, times = fastest({name: predictor(policy, seen, None) for name, policy in policies.items()})
+    chosen, times = fastest({name: predictor(policy, seen, None) for name, policy in policies.items()}, now)
     return policies[chosen], chosen, times
 
 
@@ -79,11 +81,13 @@ def predictor(policy: VipaPolicy, seen: Any, steps: int | None) -> Callable[[], 
     return lambda: policy.predict(seen, WORDS, seed=0, flow_steps=steps)
 
 
-def fastest_rival(config: ModelConfig, reading: str, views: int) -> tuple[rival.Rival, str, dict[str, float]]:
+def fastest_rival(
+    config: ModelConfig, reading: str, views: int, now: Clock
+) -> tuple[rival.Rival, str, dict[str, float]]:
     """Return the PI0 of a size in the format that is fastest here, its name, and the ms of each at its own steps."""
     arguments = rival.same_size(config, reading)
     models = {name: rival.build(arguments, dtype, views=views) for name, dtype in FORMATS.items()}
-    chosen, times = fastest({name: rival_predictor(model, model.default_steps) for name, model in models.items()})
+    chosen, times = fastest({name: rival_predictor(model, model.default_steps) for name, model in models.items()}, now)
     return models[chosen], chosen, times
 
 
@@ -92,14 +96,14 @@ def rival_predictor(model: rival.Rival, steps: int) -> Callable[[], Any]:
     return lambda: model.predict(steps)
 
 
-def measure(checkpoint: str, turns: int) -> dict[str, Any]:
+def measure(checkpoint: str, turns: int, now: Clock) -> dict[str, Any]:
     """Measure a checkpoint beside PI0 of the same size under both readings of "the same image tokens"."""
-    policy, dtype, formats = fastest_policy(checkpoint)
+    policy, dtype, formats = fastest_policy(checkpoint, now)
     config, seen = policy.engine.network.config, observation_of(policy)
     own = config.head.flow_steps
     rivals, rival_formats = {}, {}
     for reading in rival.READINGS:
-        model, chosen, times = fastest_rival(config, reading, len(seen.views))
+        model, chosen, times = fastest_rival(config, reading, len(seen.views), now)
         rivals[reading] = model
         rival_formats[reading] = {"dtype": chosen, "ms": rounded(times)}
     theirs = rivals[rival.READINGS[0]].default_steps
@@ -111,8 +115,8 @@ def measure(checkpoint: str, turns: int) -> dict[str, Any]:
     for reading, model in rivals.items():
         for steps in (theirs, own):
             actions[f"PI0, {reading}, {steps} steps"] = rival_predictor(model, steps)
-    times = take_turns(actions, turns, warm_up=3)
-    parts = subject.split_of(policy.engine, actions["ours"], own, turns, Stopwatch(), policy)
+    times = take_turns(actions, turns, warm_up=3, now=now)
+    parts = subject.split_of(policy.engine, actions["ours"], own, turns, Stopwatch(now), policy)
     strict = rival.READINGS[0]
     return {
         "latency_ms_p50": median(times["ours"]),
@@ -153,12 +157,12 @@ def count(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def shape_alone(config: ModelConfig, precision: str, turns: int) -> dict[str, Any]:
+def shape_alone(config: ModelConfig, precision: str, turns: int, now: Clock) -> dict[str, Any]:
     """Return the figures of the network alone at a shape, random weights."""
     made = subject.subject(subject.unpublished(config), EngineOptions(precision=precision))
     own = config.head.flow_steps
-    times = take_turns({"ours": lambda: made.predict(own)}, turns, warm_up=1)["ours"]
-    parts = subject.split_of(made.engine, lambda: made.predict(own), own, 1, Stopwatch())
+    times = take_turns({"ours": lambda: made.predict(own)}, turns, warm_up=1, now=now)["ours"]
+    parts = subject.split_of(made.engine, lambda: made.predict(own), own, 1, Stopwatch(now))
     return {
         "latency_ms_p50": median(times),
         "latency_ms_p99": quantile(times, 0.99),
@@ -171,11 +175,13 @@ def shape_alone(config: ModelConfig, precision: str, turns: int) -> dict[str, An
     }
 
 
-def rival_alone(config: ModelConfig, reading: str, precision: str, turns: int) -> dict[str, Any]:
+def rival_alone(config: ModelConfig, reading: str, precision: str, turns: int, now: Clock) -> dict[str, Any]:
     """Return the figures of PI0 at a shape, random weights."""
     model = rival.build(rival.same_size(config, reading), FORMATS[precision])
     steps = {"default": model.default_steps, "equal": config.head.flow_steps}
-    times = take_turns({name: rival_predictor(model, count) for name, count in steps.items()}, turns, warm_up=0)
+    times = take_turns(
+        {name: rival_predictor(model, count) for name, count in steps.items()}, turns, warm_up=0, now=now
+    )
     return {
         "image_tokens": model.image_tokens,
         "parameters": model.parameters,
@@ -185,13 +191,13 @@ def rival_alone(config: ModelConfig, reading: str, precision: str, turns: int) -
     }
 
 
-def measure_shape(config: ModelConfig, precision: str, turns: int) -> dict[str, Any]:
+def measure_shape(config: ModelConfig, precision: str, turns: int, now: Clock) -> dict[str, Any]:
     """Measure the network alone at a shape beside PI0 of the same size, one after the other: each needs the memory."""
-    figures = shape_alone(config, precision, turns)
+    figures = shape_alone(config, precision, turns, now)
     rivals = {}
     for reading in rival.READINGS:
         gc.collect()
-        rivals[reading] = rival_alone(config, reading, precision, turns)
+        rivals[reading] = rival_alone(config, reading, precision, turns, now)
         for steps in ("default", "equal"):
             rivals[reading][f"ratio_{steps}"] = figures["latency_ms_p50"] / rivals[reading][f"ms_{steps}_steps"]
     strict = rivals[rival.READINGS[0]]
@@ -229,17 +235,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="vipa-tiny", help="folder or name of the policy")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves torch its choice")
     parser.add_argument("--turns", type=int, default=30, help="predictions of each model")
+    parser.add_argument(
+        "--clock",
+        choices=sorted(CLOCKS),
+        default="wall",
+        help="processor: time this process had a processor, over all threads; what is left of a busy machine's figures",
+    )
     parser.add_argument("--shape", choices=sorted(SHAPES), help="a published shape with random weights instead")
     parser.add_argument("--precision", choices=sorted(FORMATS), default="bf16", help="of --shape")
     options = parser.parse_args(arguments)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    began = time.perf_counter()
+    began, now = time.perf_counter(), CLOCKS[options.clock]
     if options.shape:
-        figures = measure_shape(SHAPES[options.shape](), options.precision, max(options.turns // 30, 1))
+        figures = measure_shape(SHAPES[options.shape](), options.precision, max(options.turns // 30, 1), now)
     else:
-        figures = measure(options.checkpoint, options.turns)
-    figures |= {"threads": torch.get_num_threads(), "versions": versions(), "took_s": time.perf_counter() - began}
+        figures = measure(options.checkpoint, options.turns, now)
+    figures |= {
+        "threads": torch.get_num_threads(),
+        "clock": options.clock,
+        "load": os.getloadavg()[0],
+        "versions": versions(),
+        "took_s": time.perf_counter() - began,
+    }
     report(figures)
     return 0
 
