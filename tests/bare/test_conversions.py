@@ -19,6 +19,7 @@ from vipa_policy.contract import ActionContract, CameraSpec, ProprioceptionField
 from vipa_policy.errors import ChunkError, ContractMismatch, ObservationError
 from vipa_policy.nodes import conversions
 from vipa_policy.observation import Chunk
+from vipa_policy.presets import human_hand_contract
 
 CONTRACT = ActionContract(
     reference_camera="scene",
@@ -100,8 +101,16 @@ def test_quaternions_of_another_length_are_refused(w: float) -> None:
         conversions.matrix_from_pose(pose)
 
 
-def test_contract_survives() -> None:
-    assert conversions.contract_from_message(conversions.contract_to_message(CONTRACT)) == CONTRACT
+@pytest.mark.parametrize("contract", [CONTRACT, human_hand_contract("left")])
+def test_contract_survives(contract: ActionContract) -> None:
+    assert conversions.contract_from_message(conversions.contract_to_message(contract)) == contract
+
+
+def test_a_hand_that_cannot_be_is_refused() -> None:
+    message = conversions.contract_to_message(human_hand_contract())
+    message.hand[0].open_distance = 100.0
+    with pytest.raises(ContractMismatch, match="they are in metres, not in millimetres"):
+        conversions.contract_from_message(message)
 
 
 def test_contract_that_contradicts_itself_is_refused() -> None:

@@ -1,5 +1,7 @@
 """Cropping, resizing and back-projection, against an analytic scene: a tilted plane seen by a pinhole camera."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,16 @@ from hypothesis import strategies as st
 
 from vipa_policy.errors import ObservationError
 from vipa_policy.model.inputs import back_project
-from vipa_policy.model.preparation import DEPTH_UNIT, network_input, prepare_view, stack
+from vipa_policy.model.preparation import (
+    DEPTH_UNIT,
+    network_input,
+    prepare_view,
+    sampled_pixels,
+    sampled_rays,
+    stack,
+)
 from vipa_policy.model.spatial import patch_anchors
+from vipa_policy.model.view_checks import check_views
 from vipa_policy.observation import CameraView
 
 NORMAL, OFFSET = np.array([0.15, -0.35, 1.0]), 0.75  # the plane n . p = d in the camera frame, m
@@ -85,7 +95,8 @@ def test_views_are_moved_to_the_reference_camera():
     moved[:3, 3] = [0.1, -0.2, 0.3]
     prepared = prepare_view(plane_view(), 224)
     tensors = [
-        torch.from_numpy(array)[None, None] for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays.copy())
+        torch.from_numpy(array)[None, None]
+        for array in (prepared.rgb, prepared.depth.astype(np.int32), prepared.rays.copy())
     ]
     at_home = network_input(*tensors, torch.eye(4)[None, None], 112)
     away = network_input(*tensors, torch.from_numpy(moved.astype(np.float32))[None, None], 112)
@@ -96,8 +107,7 @@ def test_views_are_moved_to_the_reference_camera():
 
 def bad(**changes):
     view = plane_view()
-    fields = {"name": view.name, "rgb": view.rgb, "depth": view.depth, "intrinsics": view.intrinsics}
-    return CameraView(**(fields | changes), reference_from_camera=np.eye(4))
+    return dataclasses.replace(view, **changes)
 
 
 def tiny_view():
@@ -111,10 +121,25 @@ def tiny_view():
         (bad(depth=np.zeros((240, 320), np.float32)), "at least 2%"),
         (bad(depth=np.full((240, 320), np.nan, np.float32)), "check the depth stream"),
         (bad(depth=np.full((240, 320), 750.0, np.float32)), "looks like millimetres"),
+        (bad(depth=np.full((240, 320), 75.0, np.float32)), "looks like centimetres"),
+        (bad(depth=np.full((240, 320), 750, np.uint16)), r"float32 in metres, got uint16, .* millimetres"),
         (bad(depth=np.ones((480, 640), np.float32)), "depth alignment"),
+        (bad(depth=np.ones((240, 320, 1), np.float32)), "depth of the image's size"),
+        (bad(depth=None), r"metric depth with the image, got none; use an RGB-D camera"),
         (bad(intrinsics=np.zeros((3, 3))), "positive focal lengths"),
+        (bad(intrinsics=np.full((3, 3), np.nan)), "positive focal lengths"),
+        (bad(intrinsics=np.diag([257.0, -257.0, 1.0])), "positive focal lengths"),
+        (bad(intrinsics=np.eye(4)), "pinhole matrix"),
+        (bad(intrinsics=np.array([[257.0, 0, 160], [0, 257, 120], [0, 0, 0]])), "singular"),
+        (bad(intrinsics=np.array([[257.0, 0, 160], [257, 257, 120], [0, 0, 1]])), "singular"),
         (bad(intrinsics=intrinsics(1280, 960, 900.0)), "different sizes"),
         (bad(rgb=np.zeros((240, 320), np.uint8)), "expected an RGB image"),
+        (bad(rgb=np.zeros((240, 320, 4), np.uint8)), r"\(height, width, 3\), got \(240, 320, 4\)"),
+        (bad(rgb=np.zeros((240, 320, 3), np.float32)), "uint8 from 0 to 255, got float32"),
+        (bad(rgb=None), "expected an RGB image"),
+        (bad(reference_from_camera=np.full((4, 4), np.nan)), "rigid transform .* check TF"),
+        (bad(reference_from_camera=2.0 * np.eye(4)), "rigid transform"),
+        (bad(reference_from_camera=np.eye(3)), "rigid transform"),
         (tiny_view(), "raise the camera's resolution"),
     ],
 )
@@ -122,3 +147,74 @@ def test_unusable_views_are_refused_in_words(view, words):
     with pytest.raises(ObservationError, match=words) as caught:
         prepare_view(view, 224)
     assert "scene" in str(caught.value)
+
+
+def named(*names):
+    return [dataclasses.replace(plane_view(64, 48), name=name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "words"),
+    [
+        (["scene"], ["scene", "wrist"], "leave out wrist"),
+        (["scene", "wrist"], ["scene"], "add wrist"),
+        (["scene", "wrist"], ["wrist", "scene"], "put them in the contract's order"),
+        (["scene", "wrist"], ["scene", "scene"], "add wrist; leave out scene"),
+        (["scene"], [], "add scene"),
+    ],
+)
+def test_other_views_than_trained_are_refused_in_words(expected, got, words):
+    with pytest.raises(ObservationError, match=words) as caught:
+        check_views(expected, named(*got))
+    assert str(expected) in str(caught.value)
+    assert str(got) in str(caught.value)
+    check_views(expected, named(*expected))
+
+
+@pytest.mark.parametrize("size", [(113, 112), (320, 240), (1920, 1080)])
+def test_images_of_other_sizes_are_resized(size):
+    prepared = prepare_view(plane_view(*size, focal=float(min(size))), 224)
+    assert prepared.rgb.shape == (224, 224, 3)
+    assert prepared.depth.shape == (224, 224)
+
+
+def test_an_encoder_that_estimates_depth_takes_views_without():
+    assert prepare_view(bad(depth=None), 224, needs_depth=False).depth is None
+    nothing = prepare_view(bad(depth=np.full((240, 320), np.nan, np.float32)), 224, needs_depth=False)
+    assert not nothing.depth.any()
+    # A wrong unit is a mistake whether or not the depth is needed: it would give the estimate a wrong scale.
+    with pytest.raises(ObservationError, match="millimetres"):
+        prepare_view(bad(depth=np.full((240, 320), 750.0, np.float32)), 224, needs_depth=False)
+
+
+@settings(max_examples=25)
+@given(st.sampled_from([(320, 240), (641, 480), (240, 424)]), st.floats(0.6, 1.6), st.floats(-3, 3), st.floats(-9, 9))
+def test_rays_are_those_of_the_inverse_matrix(size, zoom, skew, shift):
+    """Rays are computed by row and column; the whole matrix times every pixel gives the same to the last bit."""
+    width, height = size
+    matrix = intrinsics(width, height, zoom * min(size)) + np.array([[0, skew, shift], [0, 0, -shift], [0, 0, 0]])
+    columns, rows = sampled_pixels(height, width, 64)
+    grid = np.stack([*np.meshgrid(columns, rows), np.ones((64, 64))], axis=-1)
+    rays = grid @ np.linalg.inv(matrix).T
+    assert np.allclose(sampled_rays(matrix, height, width, 64), rays[..., :2], rtol=0, atol=1e-7)
+    if skew == 0:
+        assert np.array_equal(sampled_rays(matrix, height, width, 64), rays[..., :2].astype(np.float32))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.floats(0.0, 1.0), st.sampled_from([4, 16]))
+def test_anchors_are_the_first_of_the_nearest(seed, holes, stride):
+    """Against the definition, patch by patch: to the bit, the first where several are equally near."""
+    generator = torch.Generator().manual_seed(seed)
+    valid = torch.rand(2, 1, 64, 64, generator=generator) >= holes
+    points = torch.randn(2, 3, 64, 64, generator=generator) * valid
+    anchors, mask = patch_anchors(points, valid, stride)
+    grid = 64 // stride
+    blocks = points.view(2, 3, grid, stride, grid, stride).permute(0, 2, 4, 3, 5, 1).reshape(2, grid**2, -1, 3)
+    known = valid.view(2, grid, stride, grid, stride).permute(0, 1, 3, 2, 4).reshape(2, grid**2, -1)
+    offsets = np.arange(stride) - (stride - 1) / 2
+    away = (offsets[:, None] ** 2 + offsets**2).reshape(-1)
+    nearest = np.where(known.numpy(), away, np.inf).argmin(axis=-1)  # numpy: the first of equals
+    expected = np.take_along_axis(blocks.numpy(), nearest[..., None, None], axis=2)[:, :, 0]
+    assert np.array_equal(anchors.numpy(), expected)
+    assert torch.equal(mask, known.any(dim=-1))

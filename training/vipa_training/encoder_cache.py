@@ -7,7 +7,8 @@ tests/unit/test_spatial_cache.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,22 +29,27 @@ SAMPLE = 1024  # bytes from the middle of each picture that its fingerprint look
 
 def batch_input(batch: Batch, semantic_size: int, device: torch.device) -> NetworkInput:
     """Return a batch's observations as the network takes them, with what is cached for them."""
+    inputs = seen_input(vars(batch), semantic_size, device)
+    if not batch.features:
+        return inputs
+    frozen = {name: torch.as_tensor(values, device=device) for name, values in batch.features.items()}
+    return dataclasses.replace(inputs, frozen=frozen)
+
+
+def seen_input(seen: Mapping[str, Any], semantic_size: int, device: torch.device) -> NetworkInput:
+    """Return the network's input of arrays (B, ...) named as in ``Batch``; the measured tip is a known point."""
 
     def tensor(values: NDArray[Any]) -> Tensor:
         return torch.as_tensor(values, device=device)
 
-    inputs = network_input(
-        tensor(batch.rgb),
-        tensor(batch.depth) if batch.depth.any() else None,
-        tensor(batch.rays),
-        tensor(batch.reference_from_camera),
+    return network_input(
+        tensor(seen["rgb"]),
+        tensor(seen["depth"]) if seen["depth"].any() else None,
+        tensor(seen["rays"]),
+        tensor(seen["reference_from_camera"]),
         semantic_size,
-        tensor(batch.state[:, None, :3]),
+        tensor(seen["state"][:, None, :3]),
     )
-    if not batch.features:
-        return inputs
-    frozen = {name: tensor(values) for name, values in batch.features.items()}
-    return NetworkInput(**(vars(inputs) | {"frozen": frozen}))
 
 
 def fingerprints(part: Part) -> NDArray[np.uint64]:
@@ -85,15 +91,9 @@ def attach_cache(
 
         def compute(indices: Sequence[int], part: Part = part) -> dict[str, NDArray[Any]]:
             frames = [part.frame(index) for index in indices]
-            joined = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
-            empty = np.empty((len(frames), 0))
-            batch = Batch(
-                instructions=[], action=empty, valid=empty, pointed=empty, pointed_known=empty, features={}, **joined
-            )
+            seen = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
             with torch.no_grad():
-                return to_arrays(
-                    encoder.frozen_features(batch_input(batch, network.config.semantic.image_size, device))
-                )
+                return to_arrays(encoder.frozen_features(seen_input(seen, network.config.semantic.image_size, device)))
 
         reason = mismatch(folder, key, rows)
         if reason:

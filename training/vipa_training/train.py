@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 from tqdm import tqdm
 
-from vipa_policy.contract import ActionContract
-from vipa_policy.errors import DatasetError
+from vipa_policy.errors import DatasetError, TrainingError
 from vipa_policy.model import checkpoint as checkpoints
+from vipa_policy.model import lora, mixed_precision, published, stages
 from vipa_policy.model.checkpoint import Checkpoint
-from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.inputs import NetworkInput
+from vipa_policy.model.language import PublishedVocabulary
 from vipa_policy.model.network import ANCHOR_HIT, Targets, VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
-from vipa_policy.model.vocabulary import TaskTemplate, Vocabulary
+from vipa_policy.model.vocabulary import Vocabulary
 from vipa_training.augmentation import jitter_colours
 from vipa_training.dataset import Batch, Dataset
 from vipa_training.encoder_cache import attach_cache, batch_input
 from vipa_training.plots import plot_losses
+from vipa_training.training_config import TrainingConfig, base_config, learning_rate, model_config
 
 # In the progress bar: label, measure, scale, format.
 SHOWN = (
@@ -39,106 +36,6 @@ SHOWN = (
     ("point", "pointing_error", 1e3, "{:.0f}mm"),
     ("named", "named", 1e2, "{:.0f}%"),
 )
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What ``training/configs/*.yaml`` says.
-
-    Attributes:
-        name: of the checkpoint.
-        data, validation: folders of training sets; validation ones are never trained on.
-        output: folder of the checkpoint.
-        run: folder of state, log and plot.
-        templates: task, template and slots; instructions of the data outside them are refused.
-        steps: optimiser steps.
-        frames: a step's batch, in frames.
-        instructions: samples taken of each frame.
-        draws: noises and times per sample.
-        learning_rate, weight_decay, warm_up: AdamW and steps of linear warm-up before the cosine.
-        pointing_weight: of the grounding loss beside the flow loss.
-        average: decay of the moving average of the weights.
-        colour_jitter: relative strength of brightness, contrast and tint changes.
-        threads: of torch; 0 takes all processors.
-        save_every, validate_every: steps.
-        precision: "auto" takes bf16 where the processor multiplies it in hardware, else fp32.
-        model: overrides of vipa_policy.model.config, section by section.
-        start: checkpoint to start from, "" for none.
-        cache_encoder: whether what the spatial encoder's frozen part computes is kept on disk beside each training
-            set; colour_jitter does not reach that part then.
-    """
-
-    name: str
-    data: tuple[str, ...]
-    output: str
-    run: str
-    templates: tuple[TaskTemplate, ...]
-    validation: tuple[str, ...] = ()
-    steps: int = 3000
-    frames: int = 8
-    instructions: int = 4
-    draws: int = 2
-    learning_rate: float = 6e-4
-    weight_decay: float = 0.01
-    warm_up: int = 150
-    pointing_weight: float = 0.5
-    average: float = 0.998
-    colour_jitter: float = 0.15
-    threads: int = 0
-    save_every: int = 100
-    validate_every: int = 250
-    precision: str = "auto"
-    seed: int = 0
-    start: str = ""
-    cache_encoder: bool = False
-    model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> TrainingConfig:
-        """Read YAML; raises DatasetError naming fields it does not know or lacks."""
-        values = yaml.safe_load(path.read_text())
-        known = {item.name for item in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise DatasetError(
-                f"{path} has fields nobody reads: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-            )
-        try:
-            values["templates"] = tuple(TaskTemplate.from_dict(entry) for entry in values["templates"])
-            values["data"] = tuple(values["data"])
-            values["validation"] = tuple(values.get("validation", ()))
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise DatasetError(f"{path} is incomplete: {error}") from error
-
-
-def model_config(config: TrainingConfig, contract: ActionContract, vocabulary: Vocabulary) -> ModelConfig:
-    """Return the network's sizes: the preset, the file's overrides, and what contract and vocabulary fix."""
-    base = ModelConfig(name=config.name, horizon=contract.horizon)
-    sections = {name: dataclasses.replace(getattr(base, name), **dict(values)) for name, values in config.model.items()}
-    base = dataclasses.replace(base, **sections)
-    size = contract.cameras[0].width
-    return dataclasses.replace(
-        base,
-        semantic=dataclasses.replace(
-            base.semantic, vocabulary_size=max(vocabulary.size, base.semantic.vocabulary_size)
-        ),
-        spatial=dataclasses.replace(base.spatial, image_size=size),
-    )
-
-
-def bf16_in_hardware() -> bool:
-    """Tell whether the processor multiplies bf16 natively; emulated, it is many times slower than fp32."""
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and any(name in flags.read_text() for name in ("amx_bf16", "avx512_bf16"))
-
-
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Return the rate of a step: linear warm-up, then a cosine to zero."""
-    if step < config.warm_up:
-        return config.learning_rate * (step + 1) / config.warm_up
-    progress = (step - config.warm_up) / max(1, config.steps - config.warm_up)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class Trainer:
@@ -154,36 +51,67 @@ class Trainer:
         self.data = Dataset([Path(folder) for folder in config.data])
         self.validation = Dataset([Path(folder) for folder in config.validation]) if config.validation else None
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.vocabulary = Vocabulary.build(config.templates)
+        network, self.vocabulary = self._build()
         for text in self.data.instructions:
             self.vocabulary.check(text)
-        self.network = self._build().to(self.device)
+        self.network = network.to(self.device)
         if config.cache_encoder:
             for dataset in (self.data, self.validation):
                 if dataset is not None:
                     attach_cache(dataset, self.network, self.device, tqdm.write)
-        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        if config.gradient_checkpointing:
+            stages.checkpoint_gradients(self.network)
+        stages.prepare(self.network, config.plan)
+        self.precision = mixed_precision.choose(config.precision, self.device)
+        self._store_frozen()
+        self.average = {name: value.detach().clone() for name, value in self._kept().items()}
         self.optimiser = torch.optim.AdamW(
-            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
-            lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98),
+            list(stages.trainable(self.network).values()),
+            lr=config.learning_rate, weight_decay=config.weight_decay, betas=config.betas,
         )  # fmt: skip
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
-        half = config.precision == "bf16" or (
-            config.precision == "auto" and (self.device.type == "cuda" or bf16_in_hardware())
-        )
-        self.precision = torch.bfloat16 if half else torch.float32
         self._stopping = False
 
-    def _build(self) -> VipaNetwork:
+    def _build(self) -> tuple[VipaNetwork, Vocabulary]:
         if self.config.start:
-            return checkpoints.load(Path(self.config.start)).network.train()
+            checkpoint = checkpoints.load(Path(self.config.start))
+            words = checkpoint.vocabulary
+            if isinstance(words, PublishedVocabulary):
+                return checkpoint.network, PublishedVocabulary(words.tokenizer, self.config.templates, words.chat)
+            return checkpoint.network, Vocabulary.build(self.config.templates)
+        base = base_config(self.config, self.data.contract)
         normalisation = Normalisation(self.data.contract.horizon)
         action, state, pointed, known = (torch.from_numpy(values) for values in self.data.all_samples())
+        if base.head.grounding == "none":  # the network takes the camera's own place where it points at nothing
+            pointed, known = torch.zeros_like(pointed), torch.ones_like(known)
         normalisation.fit(action[known], state[known], pointed[known])
-        config = model_config(self.config, self.data.contract, self.vocabulary)
-        return VipaNetwork(config, self.vocabulary.image_token, normalisation)
+        if base.semantic.published:
+            return published.start(base, normalisation, self.config.templates)
+        vocabulary = Vocabulary.build(self.config.templates)
+        config = model_config(self.config, self.data.contract, vocabulary)
+        return VipaNetwork(config, vocabulary.image_token, normalisation, vocabulary.layout), vocabulary
+
+    def _store_frozen(self) -> None:
+        dtype = mixed_precision.choose(self.config.frozen_precision, self.device)
+        if dtype == torch.float32:
+            return
+        if self.precision != dtype:
+            raise TrainingError("expected precision bf16 for frozen_precision bf16: fp32 would have to multiply both")
+        stages.store_frozen(self.network, dtype)
+
+    def _kept(self) -> dict[str, Tensor]:
+        """Return what a run remembers of the network: all but the frozen part of the semantic side.
+
+        That part is large, and where it came from: in ``start``, or published.
+        """
+        opened = stages.trainable(self.network)
+        return {
+            name: value
+            for name, value in self.network.state_dict().items()
+            if self.config.stage == "full" or name in opened or not name.startswith("semantic.")
+        }
 
     @property
     def state_file(self) -> Path:
@@ -195,7 +123,18 @@ class Trainer:
         if not self.state_file.is_file():
             return False
         state = torch.load(self.state_file, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
+        strict = self.config.stage == "full"
+        try:
+            _, unknown = self.network.load_state_dict(state["network"], strict=strict)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{self.state_file} is of another network; begin anew with --fresh ({error})"
+            ) from error
+        if unknown or not set(self._kept()) <= set(state["network"]):
+            raise TrainingError(
+                f"{self.state_file} is of another stage or of other adapters; begin anew with --fresh, or take back "
+                "the change in the configuration"
+            )
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
@@ -204,7 +143,7 @@ class Trainer:
     def save(self) -> None:
         """Write the run's state, the loss plot, and the checkpoint with the averaged weights."""
         state = {
-            "network": self.network.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
+            "network": self._kept(), "average": self.average, "optimiser": self.optimiser.state_dict(),
             "step": self.step, "seconds": self.seconds, "history": self.history,
         }  # fmt: skip
         fresh = self.state_file.with_suffix(".writing")
@@ -212,14 +151,15 @@ class Trainer:
         fresh.replace(self.state_file)
         (self.folder / "history.json").write_text(json.dumps(self.history))
         plot_losses(self.history, self.folder / "losses.png")
-        with self._averaged():
+        with self._averaged(), lora.merged(self.network):
             checkpoints.save(self._checkpoint(), Path(self.config.output))
 
     def _checkpoint(self) -> Checkpoint:
         training = {
             "steps": self.step, "of": self.config.steps, "seconds": round(self.seconds), "data": list(self.config.data),
             "frames": len(self.data), "samples": self.data.sample_count, "seed": self.config.seed,
-            "precision": str(self.precision), "last": self.history[-1] if self.history else {},
+            "precision": str(self.precision), "stage": self.config.stage,
+            "last": self.history[-1] if self.history else {},
         }  # fmt: skip
         return Checkpoint(self.network.config, self.data.contract, self.vocabulary, self.network, training)
 
@@ -259,7 +199,7 @@ class Trainer:
 
     def _losses(self, batch: Batch, generator: torch.Generator, draws: int) -> dict[str, Tensor]:
         inputs, words, mask, state, targets = self.tensors(batch)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        with mixed_precision.autocast(self.device, self.precision):
             return self.network.loss(inputs, words, mask, state, targets, draws, generator)
 
     def tensors(self, batch: Batch) -> tuple[NetworkInput, Tensor, Tensor, Tensor, Targets]:
@@ -288,7 +228,7 @@ class Trainer:
             )
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(stages.trainable(self.network).values(), 1.0)
         rate = learning_rate(self.config, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -310,7 +250,7 @@ class Trainer:
     def _update_average(self) -> None:
         # Early weights are forgotten quickly: the window grows with the run.
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.state_dict().items():
+        for name, value in self._kept().items():
             kept = self.average[name]
             if kept.is_floating_point():
                 kept.lerp_(value.detach(), 1 - decay)
@@ -339,7 +279,7 @@ class Trainer:
                 if pointed is not None:
                     errors.append((pointed.anchor - targets.pointed).norm(dim=-1)[known])
                 finals.append(last_row_error(action, targets))
-            self.network.train()
+            stages.set_modes(self.network)
         final = torch.cat(finals)
         row: dict[str, float] = {"step": self.step}
         if errors:
@@ -372,8 +312,9 @@ class Averaged:
         self._own: dict[str, Tensor] = {}
 
     def __enter__(self) -> None:
-        self._own = {name: value.detach().clone() for name, value in self._network.state_dict().items()}
-        self._network.load_state_dict(dict(self._average))
+        state = self._network.state_dict()
+        self._own = {name: state[name].detach().clone() for name in self._average}
+        self._network.load_state_dict(dict(self._average), strict=False)
 
     def __exit__(self, *problem: object) -> None:
-        self._network.load_state_dict(self._own)
+        self._network.load_state_dict(self._own, strict=False)

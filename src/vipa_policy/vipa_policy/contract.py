@@ -1,6 +1,7 @@
 """The action contract: what the numbers of a chunk mean, and the single check wherever two of them meet.
 
-It is written once, saved in the checkpoint and in every dataset, and carried by every chunk message.
+It is written once, saved in the checkpoint and in every dataset, and carried by every chunk message. Version 1 knew
+neither embodiments nor human hands; it is read as the contract of the only embodiment there was, without a hand.
 Guarded by tests/unit/test_contract.py.
 """
 
@@ -8,13 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vipa_policy.errors import ContractMismatch
 
-VERSION = 1
+VERSION = 2
+FIRST_EMBODIMENT = "franka"  # what version 1 was always about
+UNITS = ("m", "rad", "s", "1", "m/s", "rad/s", "N", "N m")  # of proprioception
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,39 @@ class ProprioceptionField:
 
 
 @dataclass(frozen=True)
+class HandMapping:
+    """How a human hand stands in for a gripper; the functions are in vipa_policy.model.embodiments.
+
+    Attributes:
+        translation: (3,) m, origin of the tip in the wrist frame.
+        rotation: (4,) unit quaternion x, y, z, w of wrist_from_tip.
+        closed_distance, open_distance: m between thumb tip and index tip that mean the contract's ``gripper_minimum``
+            and ``gripper_maximum``; linear between, clipped beyond.
+    """
+
+    translation: tuple[float, float, float]
+    rotation: tuple[float, float, float, float]
+    closed_distance: float
+    open_distance: float
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with it, in words; nothing where it can be used."""
+        numbers = (*self.translation, *self.rotation, self.closed_distance, self.open_distance)
+        if len(self.translation) != 3 or len(self.rotation) != 4 or not all(math.isfinite(value) for value in numbers):
+            return ["wrist_from_tip of the hand is not 3 and 4 finite numbers"]
+        problems = []
+        if abs(math.hypot(*self.rotation) - 1.0) > 1e-3:
+            problems.append(f"rotation {self.rotation} of the hand is no unit quaternion x, y, z, w")
+        if not 0.0 <= self.closed_distance < self.open_distance:
+            problems.append(
+                f"fingers of the hand are closed at {self.closed_distance} m and open at {self.open_distance} m"
+            )
+        if self.open_distance > 0.5 or math.hypot(*self.translation) > 0.5:
+            problems.append("lengths of the hand are beyond 0.5 m; they are in metres, not in millimetres")
+        return problems
+
+
+@dataclass(frozen=True)
 class ActionContract:
     """What a chunk's rows mean. Poses are of ``tip_frame`` in the optical frame of ``reference_camera`` at capture.
 
@@ -53,6 +90,8 @@ class ActionContract:
         normalisation: name of the scheme whose statistics lie beside the weights.
         cameras: in the order the policy takes them; the scene camera, a wrist camera, and so on.
         proprioception: in the order of the vector.
+        embodiment: name of the body that moves, for example "franka" or "human_right_hand".
+        hand: how a human hand stands in for the gripper; None where the data are a robot's.
     """
 
     reference_camera: str
@@ -68,6 +107,8 @@ class ActionContract:
     gripper_minimum: float = 0.0
     gripper_maximum: float = 0.08
     normalisation: str = "tip_relative"
+    embodiment: str = FIRST_EMBODIMENT
+    hand: HandMapping | None = None
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -82,6 +123,17 @@ class ActionContract:
             problems.append(f"horizon {self.horizon} is below 1")
         if not self.gripper_maximum > self.gripper_minimum:
             problems.append("gripper maximum is not above its minimum")
+        problems += [f"{name} is empty" for name in ("tip_frame", "embodiment") if not getattr(self, name)]
+        for what, items in (("camera", self.cameras), ("proprioception field", self.proprioception)):
+            names = [item.name for item in items]
+            problems += [f"{what} {name!r} stands twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        for field in self.proprioception:
+            if field.size < 1:
+                problems.append(f"proprioception field {field.name!r} has {field.size} values")
+            if field.unit not in UNITS:
+                problems.append(f"unit {field.unit!r} of {field.name!r} is none of {', '.join(UNITS)}")
+        if self.hand is not None:
+            problems += self.hand.problems()
         if problems:
             raise ContractMismatch("this action contract contradicts itself: " + "; ".join(problems))
 
@@ -95,11 +147,14 @@ class ActionContract:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ActionContract:
-        """Read what ``to_dict`` wrote. Raises ContractMismatch on a newer version, a missing or an unknown field."""
+        """Read what ``to_dict`` wrote, also in version 1, which becomes version 2.
+
+        Raises ContractMismatch on a newer version, a missing or an unknown field.
+        """
         version = values.get("version", VERSION)
-        if version > VERSION:
+        if not isinstance(version, int) or version > VERSION:
             raise ContractMismatch(
-                f"expected an action contract of version {VERSION} or older, got version {version}; "
+                f"expected an action contract of version {VERSION} or older, got version {version!r}; "
                 "update vipa_policy to read it"
             )
         known = {field.name for field in dataclasses.fields(cls)}
@@ -107,9 +162,14 @@ class ActionContract:
         if unknown:
             raise ContractMismatch(f"unknown fields in an action contract: {', '.join(unknown)}")
         try:
-            fields = dict(values)
+            fields = dict(values) | {"version": max(version, VERSION)}
             fields["cameras"] = tuple(CameraSpec(**camera) for camera in values["cameras"])
             fields["proprioception"] = tuple(ProprioceptionField(**field) for field in values["proprioception"])
+            if fields.get("hand") is not None:
+                hand = fields["hand"]
+                fields["hand"] = HandMapping(
+                    **{**hand, "translation": tuple(hand["translation"]), "rotation": tuple(hand["rotation"])}
+                )
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ContractMismatch(f"an action contract is incomplete: {error}") from error

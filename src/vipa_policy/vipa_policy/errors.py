@@ -11,6 +11,10 @@ class ContractMismatch(VipaError):
     """Two action contracts met that do not describe the same actions."""
 
 
+class EmbodimentError(VipaError):
+    """A policy was asked to move a body that it does not know."""
+
+
 class ObservationError(VipaError):
     """An observation cannot be used: a part is missing, has the wrong shape, or holds implausible values."""
 
@@ -23,9 +27,17 @@ class CheckpointError(VipaError):
     """A checkpoint is missing, cut short, of a newer version, or not what it says it is."""
 
 
+class TrainingError(VipaError):
+    """A training run cannot be set up as asked: a stage, an option or a package that there is not."""
+
+
 class ChunkError(VipaError):
     """A chunk cannot be executed: wrong shape, not finite, rotated wrongly, or too old."""
 
 
 class DatasetError(VipaError):
     """A recording or training set cannot be read or does not fit what is asked of it."""
+
+
+class MotionError(VipaError):
+    """A trajectory and motion tokens cannot be turned into each other: not finite, wrong shape, or out of order."""

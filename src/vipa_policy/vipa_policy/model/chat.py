@@ -104,7 +104,10 @@ def read_chat(tokenizer: PreTrainedTokenizerBase) -> Chat:
     """
     if not tokenizer.chat_template:
         return INTERNVL_CHAT
-    user: Any = {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": WORDS_MARKER}]}
+    user: Any = {
+        "role": "user",
+        "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": WORDS_MARKER}],
+    }
     answer: Any = {"role": "assistant", "content": [{"type": "text", "text": ANSWER_MARKER}]}
     asked = str(tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True))
     answered = str(tokenizer.apply_chat_template([user, answer], tokenize=False))

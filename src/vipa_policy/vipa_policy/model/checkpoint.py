@@ -2,7 +2,8 @@
 
 ``config.json`` (model type, version, name, sizes), ``model.safetensors`` (or shards of it), ``contract.json``,
 ``normalisation.json``, ``tokenizer.json``, ``tasks.json`` (templates), ``chat.json`` (of a published tokenizer),
-``training.json`` (how it was made).
+``training.json`` (how it was made), ``embodiments.json`` (the contracts of further embodiments) where the network
+serves several, ``motion.json`` where the language model knows motion tokens.
 
 Version 1 had no model type and knew fewer choices; it is read as the choices that were fixed then. Guarded by
 tests/unit/test_checkpoint.py and tests/unit/test_golden.py.
@@ -24,6 +25,7 @@ from vipa_policy.model import weights
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.language import KINDS
+from vipa_policy.model.motion_tokens import MotionTokens
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.vocabulary import Vocabulary
@@ -43,6 +45,13 @@ class Checkpoint:
     vocabulary: Vocabulary
     network: VipaNetwork
     training: Mapping[str, Any]
+    others: tuple[ActionContract, ...] = ()  # of further embodiments, in the order of their learned vectors
+    motion: MotionTokens | None = None  # of a language model that was taught them
+
+    @property
+    def contracts(self) -> tuple[ActionContract, ...]:
+        """Contracts of all embodiments; vipa_policy.model.embodiments.index_of chooses among them by name."""
+        return (self.contract, *self.others)
 
     def save_pretrained(self, folder: str | Path, shard_size: int | str = weights.SHARD_SIZE) -> None:
         """Write the checkpoint into a folder, as ``save`` does."""
@@ -75,8 +84,12 @@ def save(checkpoint: Checkpoint, folder: Path, shard_size: int | str = weights.S
         "normalisation.json": checkpoint.network.normalisation.to_dict(),
         "training.json": dict(checkpoint.training),
     } | checkpoint.vocabulary.documents()
+    if checkpoint.others:
+        documents["embodiments.json"] = [contract.to_dict() for contract in checkpoint.others]
     for name, document in documents.items():
         (fresh / name).write_text(json.dumps(document, indent=2) + "\n")
+    if checkpoint.motion is not None:
+        checkpoint.motion.save(fresh)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -108,16 +121,35 @@ def load(folder: Path) -> Checkpoint:
     weights.weight_files(folder)
     config = read_config(folder)
     contract = ActionContract.from_dict(read_json(folder, "contract.json"))
-    check_fits(config, contract)
+    others = read_others(folder)
+    for each in (contract, *others):
+        check_fits(config, each)
+    if len(others) + 1 != config.head.embodiments:
+        raise CheckpointError(
+            f"expected contracts of {config.head.embodiments} embodiments in {folder}, as its config says, got "
+            f"{len(others) + 1}; copy the checkpoint again"
+        )
     vocabulary = read_vocabulary(folder, config.semantic.tokenizer)
-    normalisation = Normalisation.from_dict(read_json(folder, "normalisation.json"), config.horizon)
+    normalisation = Normalisation.from_dict(
+        read_json(folder, "normalisation.json"), config.horizon, config.head.embodiments
+    )
     try:
         network = VipaNetwork(config, vocabulary.image_token, normalisation, vocabulary.layout)
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         raise CheckpointError(f"{folder / 'config.json'} describes no network that can be built: {error}") from error
     weights.fill(network, weights.read(folder), str(folder), ELSEWHERE)
     training = read_json(folder, "training.json") if (folder / "training.json").is_file() else {}
-    return Checkpoint(config, contract, vocabulary, network.eval(), training)
+    return Checkpoint(config, contract, vocabulary, network.eval(), training, others, MotionTokens.load(folder))
+
+
+def read_others(folder: Path) -> tuple[ActionContract, ...]:
+    """Return the contracts of further embodiments; none where the checkpoint is of one."""
+    if not (folder / "embodiments.json").is_file():
+        return ()
+    documents = read_json(folder, "embodiments.json")
+    if not isinstance(documents, list):
+        raise CheckpointError(f"expected a list of contracts in {folder / 'embodiments.json'}; copy it again")
+    return tuple(ActionContract.from_dict(document) for document in documents)
 
 
 def read_config(folder: Path) -> ModelConfig:

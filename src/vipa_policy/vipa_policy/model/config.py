@@ -114,6 +114,8 @@ class HeadConfig:
         time_distribution: of tau in training, "uniform" (the paper) or "beta" (Beta(1.5, 1), towards noise).
         grounding: "pointing" (the thing that is named, as a 3-D point; see vipa_policy.model.pointing) or "none" (the
             paper: the head is conditioned on the action queries alone).
+        embodiments: bodies the network serves; with more than one, each has a learned vector of its own
+            (vipa_policy.model.embodiments).
     """
 
     queries: int = 8
@@ -124,6 +126,7 @@ class HeadConfig:
     temperature: float = 1.0
     time_distribution: str = "uniform"
     grounding: str = "pointing"
+    embodiments: int = 1
 
 
 @dataclass(frozen=True)

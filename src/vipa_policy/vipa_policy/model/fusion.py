@@ -1,8 +1,19 @@
 """Fusion of the two encoders: V_f = V_sem + alpha * F_spa (paper section 3.1, after VLM-3R).
 
-The paper leaves open the order of normalisation; here both inputs are normalised before the attention and the branch
-after it, so that V_sem itself reaches the projector untouched. The branch's last scale starts at zero for a trained
-semantic side (``FusionConfig.undisturbed``), and at one when everything trains from nothing.
+The paper "finally" applies dropout and layer normalisation and leaves open where. Here both belong to the branch:
+
+    F_spa = Dropout(LayerNorm(W_o Attention(W_q LN(V_sem), W_k LN(V_spa), W_v LN(V_spa))))
+
+* Layer normalisation before the attention on both inputs (as VLM-3R): the two encoders' features differ in scale.
+* The last one over the branch and not over the sum: read literally, the paper's would rescale V_sem itself, and a
+  frozen projector and language model would be given features that they were not trained on.
+* Dropout last, on the branch: it is training noise on F_spa, and V_sem is never dropped. It is off wherever the fusion
+  does not train (vipa_policy.model.stages).
+
+``FusionConfig.undisturbed`` starts the last scale and shift at zero: V_f is V_sem to the bit until the first step, so a
+trained model loses nothing. The first step's gradient then reaches that scale and shift alone, since they multiply
+everything else, alpha included; from the second step on it reaches all. With ``undisturbed`` off (everything trains
+from nothing) the scale starts at one. Guarded by tests/unit/test_language_modelling.py.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ Guarded by tests/unit/test_head.py and tests/unit/test_memorisation.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
-from vipa_policy.errors import CheckpointError, ContractMismatch
+from vipa_policy.errors import CheckpointError, ContractMismatch, EmbodimentError
 from vipa_policy.model.config import ACTION_SIZE, HeadConfig
 
 SMALLEST_REMAINDER = 0.2  # of 1 - tau, in the loss: with 4 Euler steps the last one begins at 0.25
@@ -63,7 +63,7 @@ def check_sizes(config: HeadConfig) -> None:
     """Refuse a head that cannot be built or sampled; raises CheckpointError naming every size that is wrong."""
     problems = [
         f"head.{name} of at least 1, got {getattr(config, name)}"
-        for name in ("queries", "width", "layers", "heads", "flow_steps")
+        for name in ("queries", "width", "layers", "heads", "flow_steps", "embodiments")
         if getattr(config, name) < 1
     ]
     if not problems and config.width % config.heads:
@@ -146,11 +146,17 @@ class ActionHead(nn.Module):
         self.action_out = nn.Linear(config.width, ACTION_SIZE)
         nn.init.zeros_(self.action_out.weight)
         nn.init.zeros_(self.action_out.bias)
+        # Zero at first, so that a network that learns another body starts as the one it was.
+        several = config.embodiments > 1
+        self.embodiment = nn.Parameter(torch.zeros(config.embodiments, config.width)) if several else None
 
     @property
     def dtype(self) -> torch.dtype:
         """What the weights are in; inputs of other types are cast to it."""
         return self.position.dtype
+
+    def _blocks(self) -> list[Block]:
+        return [cast(Block, block) for block in self.blocks]
 
     def time_embedding(self, tau: Tensor) -> Tensor:
         """Return (N, width) of times (N,) in [0, 1]."""
@@ -160,17 +166,25 @@ class ActionHead(nn.Module):
     def modulations(self, tau: Tensor) -> list[Modulation]:
         """Return each block's modulation at times (N,) in [0, 1]; one time serves any number of chunks."""
         time = self.time_embedding(tau)
-        return [block.modulate(time) for block in self.blocks]
+        return [block.modulate(time) for block in self._blocks()]
 
-    def state_token(self, state: Tensor) -> Tensor:
-        """Return the token (N, 1, width) of a normalised state (N, state_size)."""
+    def state_token(self, state: Tensor, embodiment: Tensor | None = None) -> Tensor:
+        """Return the token (N, 1, width) of a normalised state (N, state_size).
+
+        ``embodiment`` (N,) long says whose state it is; a head of one embodiment ignores it, one of several raises
+        EmbodimentError without it.
+        """
         token: Tensor = self.state_in(state.to(self.dtype))[:, None]
-        return token
+        if self.embodiment is None:
+            return token
+        if embodiment is None:
+            raise EmbodimentError(f"expected which of {len(self.embodiment)} embodiments each state is of, got none")
+        return token + self.embodiment[embodiment][:, None]
 
     def condition_cache(self, condition: Tensor) -> list[KeyValue]:
         """Return the keys and values of a condition (N, C, width) for every cross-attending block, in their order."""
         condition = condition.to(self.dtype)
-        return [block.keys_values(condition) for block in self.blocks if block.cross]
+        return [block.keys_values(condition) for block in self._blocks() if block.cross]
 
     def denoise(
         self,
@@ -192,13 +206,19 @@ class ActionHead(nn.Module):
         tokens = torch.cat([state_token, self.action_in(noisy.to(self.dtype))], dim=1) + self.position
         mask = None if condition_mask is None else condition_mask[:, None, None]
         cached = iter(cache)
-        for block, modulation in zip(self.blocks, modulations, strict=True):
+        for block, modulation in zip(self._blocks(), modulations, strict=True):
             tokens = block(tokens, modulation, next(cached), mask) if block.cross else block(tokens, modulation, None)
         action: Tensor = self.action_out(self.norm(tokens[:, 1:]))
         return action.to(noisy.dtype)
 
     def forward(
-        self, noisy: Tensor, tau: Tensor, state: Tensor, condition: Tensor, condition_mask: Tensor | None = None
+        self,
+        noisy: Tensor,
+        tau: Tensor,
+        state: Tensor,
+        condition: Tensor,
+        condition_mask: Tensor | None = None,
+        embodiment: Tensor | None = None,
     ) -> Tensor:
         """Return the action (N, horizon, ACTION_SIZE) that the noisy one is believed to come from.
 
@@ -208,14 +228,14 @@ class ActionHead(nn.Module):
             state: (N, state_size) normalised.
             condition: (N, C, width).
             condition_mask: (N, C) bool, False at padding; None where there is none.
+            embodiment: (N,) long, for a head of several.
 
         Raises:
             ContractMismatch: another horizon than the head's.
         """
         self.check_horizon(noisy)
-        return self.denoise(
-            noisy, self.state_token(state), self.modulations(tau), self.condition_cache(condition), condition_mask
-        )
+        token = self.state_token(state, embodiment)
+        return self.denoise(noisy, token, self.modulations(tau), self.condition_cache(condition), condition_mask)
 
     def flow_loss(
         self,
@@ -226,6 +246,7 @@ class ActionHead(nn.Module):
         noise: Tensor,
         tau: Tensor,
         condition_mask: Tensor | None = None,
+        embodiment: Tensor | None = None,
     ) -> Tensor:
         """Return the masked mean squared error of the velocity (paper equation for L_FM), float32.
 
@@ -239,13 +260,14 @@ class ActionHead(nn.Module):
             noise: as action.
             tau: (N,), from ``draw_times``.
             condition_mask: (N, C) bool, False at padding; None where there is none.
+            embodiment: (N,) long, for a head of several.
 
         Raises:
             ContractMismatch: another horizon than the head's.
         """
         mixed = (1 - tau[:, None, None]) * noise + tau[:, None, None] * action
         remainder = (1 - tau[:, None, None]).clamp(min=SMALLEST_REMAINDER)
-        error = (self(mixed, tau, state, condition, condition_mask).float() - action) / remainder
+        error = (self(mixed, tau, state, condition, condition_mask, embodiment).float() - action) / remainder
         return (error.square().mean(dim=-1) * valid).sum() / valid.sum().clamp(min=1)
 
     def sample(
@@ -255,12 +277,13 @@ class ActionHead(nn.Module):
         condition: Tensor,
         steps: int,
         condition_mask: Tensor | None = None,
+        embodiment: Tensor | None = None,
         guidance: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Integrate from noise (N, horizon, ACTION_SIZE) at tau = 0 to an action at tau = 1 by Euler steps.
 
-        ``guidance`` takes the action that each step aims at, and returns the one it is to aim at
-        (vipa_policy.model.inpainting).
+        Arguments as in ``forward``; ``guidance`` takes the action that each step aims at, and returns the one it is
+        to aim at (vipa_policy.model.inpainting).
 
         Raises:
             ContractMismatch: another horizon than the head's.
@@ -269,7 +292,7 @@ class ActionHead(nn.Module):
         if steps < 1:
             raise ValueError(f"expected at least 1 Euler step, got {steps}")
         self.check_horizon(noise)
-        token, cache = self.state_token(state), self.condition_cache(condition)
+        token, cache = self.state_token(state, embodiment), self.condition_cache(condition)
         noisy = noise
         for index in range(steps):
             tau = torch.full((1,), index / steps, device=noise.device)

@@ -7,6 +7,7 @@ tests/unit/test_preparation.py and tests/unit/test_spatial_geometry.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,14 @@ class NetworkInput:
         return self.pixels.shape[1]
 
 
+def exact(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which positions are computed: fp32 whatever the network runs in.
+
+    bf16 has steps of 4 mm at one metre, and autocast would take it for every matrix product.
+    """
+    return torch.autocast(device.type, enabled=False)
+
+
 def back_project(depth: Tensor, rays: Tensor, reference_from_camera: Tensor) -> tuple[Tensor, Tensor]:
     """Return points (B, V, 3, S, S) in m in the reference camera's optical frame, and validity (B, V, 1, S, S) bool.
 
@@ -56,5 +65,6 @@ def back_project(depth: Tensor, rays: Tensor, reference_from_camera: Tensor) -> 
     valid = (depth > 0)[:, :, None]
     in_camera = torch.stack([rays[..., 0] * depth, rays[..., 1] * depth, depth], dim=2).flatten(3).flatten(0, 1)
     moves = reference_from_camera.to(depth.dtype).flatten(0, 1)
-    points = torch.baddbmm(moves[:, :3, 3:], moves[:, :3, :3], in_camera)
+    with exact(depth.device):
+        points = torch.baddbmm(moves[:, :3, 3:], moves[:, :3, :3], in_camera)
     return points.view(batch, views, 3, size, size) * valid, valid

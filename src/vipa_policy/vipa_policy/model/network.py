@@ -139,9 +139,9 @@ class VipaNetwork(nn.Module):
         seen = self.anchor_out(torch.cat([where, feature], dim=-1))
         return torch.cat([queries, seen[:, :, None]], dim=2)
 
-    def head_state(self, state: Tensor, anchor: Tensor) -> Tensor:
+    def head_state(self, state: Tensor, anchor: Tensor, embodiment: Tensor | None = None) -> Tensor:
         """Return the normalised state, with pointing also the tip's offset at several scales, (B, K, state size)."""
-        normalised = self.normalisation.state(state, anchor)
+        normalised = self.normalisation.state(state, anchor, embodiment)
         if self.pointing is None:
             return normalised
         return torch.cat([normalised, fourier_features(state[..., :3] - anchor, OFFSET_BANDS)], dim=-1)
@@ -166,6 +166,7 @@ class VipaNetwork(nn.Module):
         targets: Targets,
         draws: int,
         generator: torch.Generator | None = None,
+        embodiment: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the flow loss and, with pointing, its loss, its error in m and the share of named things it hits.
 
@@ -176,13 +177,14 @@ class VipaNetwork(nn.Module):
             targets: labels.
             draws: noises and times drawn per observation and instruction; the head is cheap.
             generator: of the noises.
+            embodiment: (B,) long, whose observations these are, in a network of several embodiments.
         """
         condition = self.condition(inputs, words, words_mask)
         anchor = condition.anchor.detach()
         if condition.pointed is not None:
             anchor = self.teach_anchor(anchor, targets, generator)
         own = state[:, None].expand(-1, words.shape[1], -1)
-        action = self.normalisation.action(targets.action, own)
+        action = self.normalisation.action(targets.action, own, embodiment)
         count = anchor.shape[0] * anchor.shape[1]
 
         def repeat(values: Tensor) -> Tensor:
@@ -192,11 +194,12 @@ class VipaNetwork(nn.Module):
         tau = draw_times(self.config.head.time_distribution, count * draws, generator, action.device)
         flow = self.head.flow_loss(
             repeat(action),
-            repeat(self.head_state(own, anchor)),
+            repeat(self.head_state(own, anchor, embodiment)),
             repeat(self.head_tokens(condition, anchor)),
             repeat(targets.valid),
             noise,
             tau,
+            embodiment=None if embodiment is None else repeat(embodiment[:, None].expand(anchor.shape[:2])),
         )
         losses = {"flow": flow}
         if condition.pointed is not None and condition.spatial is not None and condition.spatial.fine is not None:
@@ -215,6 +218,7 @@ class VipaNetwork(nn.Module):
         state: Tensor,
         steps: int,
         generator: torch.Generator,
+        embodiment: Tensor | None = None,
         guidance: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Pointed | None]:
         """Return (B, K, horizon, ACTION_SIZE) actions in SI units and what was pointed at.
@@ -234,12 +238,13 @@ class VipaNetwork(nn.Module):
         noise = self.config.head.temperature * noise
         action = self.head.sample(
             noise,
-            self.head_state(own, anchor).flatten(0, 1),
+            self.head_state(own, anchor, embodiment).flatten(0, 1),
             self.head_tokens(condition, anchor).flatten(0, 1),
             steps,
+            embodiment=None if embodiment is None else embodiment.repeat_interleave(anchor.shape[1]),
             guidance=guidance,
         )
-        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own), condition.pointed
+        return self.normalisation.metric(action.unflatten(0, anchor.shape[:2]), own, embodiment), condition.pointed
 
 
 def pointing_measures(pointed: Pointed, targets: Targets) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vipa_policy.model.inputs import exact
 from vipa_policy.model.spatial import FineFeatures
 
 REACH = 0.06  # m: votes further than this from the strongest one belong to something else
@@ -63,7 +64,9 @@ class Pointing(nn.Module):
         agreeing = weights * near
         confidence = agreeing.sum(dim=-1)
         shares = agreeing / confidence[..., None].clamp(min=1e-9)
-        return Pointed(logits, votes, shares @ votes, confidence, shares.to(fine.features.dtype) @ fine.features)
+        with exact(votes.device):
+            anchor = shares.float() @ votes
+        return Pointed(logits, votes, anchor, confidence, shares.to(fine.features.dtype) @ fine.features)
 
 
 def pointing_loss(pointed: Pointed, fine: FineFeatures, target: Tensor, known: Tensor, radius: float = 0.035) -> Tensor:

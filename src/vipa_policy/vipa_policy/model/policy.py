@@ -11,6 +11,7 @@ from vipa_policy.errors import CheckpointError, ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model.checkpoint import Checkpoint
+from vipa_policy.model.embodiments import index_of
 from vipa_policy.model.engine import EngineOptions, InferenceEngine
 from vipa_policy.model.hub import find_folder
 from vipa_policy.model.inpainting import guide
@@ -41,12 +42,25 @@ class VipaPolicy:
     """A loaded checkpoint on a device."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, name: str, options: EngineOptions | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        name: str,
+        options: EngineOptions | None = None,
+        embodiment: str = "",
     ) -> None:
-        """Prepare a checkpoint's network for predictions on a device; errors as in ``InferenceEngine``."""
+        """Prepare a checkpoint's network for predictions on a device.
+
+        Raises:
+            CheckpointError: as ``InferenceEngine`` does.
+            EmbodimentError: the checkpoint does not know the embodiment.
+        """
         self._checkpoint = checkpoint
-        self._engine = InferenceEngine(checkpoint.network, device, options)
+        index = index_of(embodiment, checkpoint.contracts)
+        self._contract = checkpoint.contracts[index]
+        self._engine = InferenceEngine(checkpoint.network, device, options, index)
         self._network = self._engine.network
+        self._normalisation = self._network.normalisation.alone(index)
         self.device = device
         self.name = name
 
@@ -58,7 +72,7 @@ class VipaPolicy:
     @property
     def contract(self) -> ActionContract:
         """What this policy's chunks mean."""
-        return self._checkpoint.contract
+        return self._contract
 
     def check_instruction(self, text: str) -> None:
         """Raise InstructionError, naming the unknown words, where the policy was not trained on the instruction."""
@@ -94,7 +108,7 @@ class VipaPolicy:
             raise ObservationError("expected a finite tip pose and gripper width, got NaN; check TF and joint states")
         guidance = None
         if committed is not None:
-            guidance = guide(committed, observation.stamp, state, self.contract, self._network.normalisation)
+            guidance = guide(committed, observation.stamp, state, self.contract, self._normalisation)
         prediction = self._engine.predict(
             self.prepare(observation),
             tokens,
@@ -133,7 +147,7 @@ class VipaPolicy:
 
 
 def load_policy(
-    name: str, device: str = "auto", threads: int = 0, options: EngineOptions | None = None
+    name: str, device: str = "auto", threads: int = 0, options: EngineOptions | None = None, embodiment: str = ""
 ) -> VipaPolicy:
     """Load a policy from a checkpoint folder, or from its name under the models folder.
 
@@ -143,12 +157,15 @@ def load_policy(
         threads: of torch in this process; 0 leaves torch its choice. Where other processes want the processors too,
             one is fastest: a second one that has to wait for its turn holds up the first.
         options: how the network is run; None takes the defaults.
+        embodiment: which one is to be moved; "" where the checkpoint knows only one.
 
     Raises:
         CheckpointError: nothing there, cut short, of a newer version, or the device is not there.
         ContractMismatch: its contract does not fit its network.
+        EmbodimentError: it does not know the embodiment, or several and none was named.
     """
     if threads > 0:
         torch.set_num_threads(threads)
     folder = find_folder(name)
-    return VipaPolicy(checkpoints.load(folder), choose_device(device), folder.resolve().name, options)
+    checkpoint = checkpoints.load(folder)
+    return VipaPolicy(checkpoint, choose_device(device), folder.resolve().name, options, embodiment)

@@ -51,7 +51,7 @@ def check_view(view: CameraView, needs_depth: bool = True) -> None:
         )
     if view.rgb.dtype != np.uint8:
         raise ObservationError(
-            f"{view.name}: expected an RGB image of uint8 from 0 to 255, got {view.rgb.dtype}; convert the image to rgb8"
+            f"{view.name}: expected an RGB image of uint8 from 0 to 255, got {view.rgb.dtype}; convert it to rgb8"
         )
     height, width = view.rgb.shape[:2]
     check_depth_form(view, needs_depth)
@@ -69,8 +69,8 @@ def check_depth_form(view: CameraView, needs_depth: bool) -> None:
     if view.depth is None:
         if needs_depth:
             raise ObservationError(
-                f"{view.name}: expected metric depth with the image, got none; use an RGB-D camera, or a checkpoint whose "
-                "spatial encoder estimates depth from colour (spatial.kind depth_anything or cut3r)"
+                f"{view.name}: expected metric depth with the image, got none; use an RGB-D camera, or a checkpoint "
+                "whose spatial encoder estimates depth from colour (spatial.kind depth_anything or cut3r)"
             )
         return
     if view.depth.shape != view.rgb.shape[:2]:

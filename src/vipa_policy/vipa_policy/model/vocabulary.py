@@ -164,13 +164,16 @@ class Vocabulary:
 
     def ids(self, text: str) -> list[int]:
         """Return the token ids of any text of known words; raises InstructionError naming the unknown ones."""
-        unknown = [word for word in text.split() if self.tokenizer.token_to_id(word) is None]
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        strange = self.tokenizer.token_to_id(UNKNOWN)
+        places = zip(encoding.ids, encoding.offsets, strict=True)
+        unknown = [text[first:last] for token, (first, last) in places if token == strange]
         if unknown:
             raise InstructionError(
                 f"expected words of the vocabulary, got {', '.join(map(repr, unknown))} in {shown(text)}; "
                 "build the vocabulary from the texts it is to read"
             )
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(encoding.ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer's ids, up to the token that ends it."""

@@ -6,6 +6,7 @@ parts do not fit. Guarded by tests/bare/test_conversions.py.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -20,9 +21,10 @@ from std_msgs.msg import Header
 from vipa_msgs.msg import ActionChunk, ChunkTimings
 from vipa_msgs.msg import ActionContract as ContractMessage
 from vipa_msgs.msg import CameraSpec as CameraSpecMessage
+from vipa_msgs.msg import HandMapping as HandMessage
 from vipa_msgs.msg import ProprioceptionField as FieldMessage
 from vipa_policy import geometry
-from vipa_policy.contract import ActionContract
+from vipa_policy.contract import ActionContract, HandMapping
 from vipa_policy.errors import ChunkError, ObservationError, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.observation import Chunk
@@ -110,6 +112,7 @@ def contract_to_message(contract: ActionContract) -> ContractMessage:
     """Return the message of a contract."""
     return ContractMessage(
         version=contract.version,
+        embodiment=contract.embodiment,
         reference_camera=contract.reference_camera,
         tip_frame=contract.tip_frame,
         mode=contract.mode,
@@ -128,6 +131,25 @@ def contract_to_message(contract: ActionContract) -> ContractMessage:
             FieldMessage(name=field.name, size=field.size, frame=field.frame, unit=field.unit)
             for field in contract.proprioception
         ],
+        hand=[] if contract.hand is None else [_hand_to_message(contract.hand)],
+    )
+
+
+def _hand_to_message(hand: HandMapping) -> HandMessage:
+    message = HandMessage(closed_distance=hand.closed_distance, open_distance=hand.open_distance)
+    translation, rotation = message.wrist_from_tip.translation, message.wrist_from_tip.rotation
+    translation.x, translation.y, translation.z = hand.translation
+    rotation.x, rotation.y, rotation.z, rotation.w = hand.rotation
+    return message
+
+
+def _hand_from_message(message: HandMessage) -> HandMapping:
+    translation, rotation = message.wrist_from_tip.translation, message.wrist_from_tip.rotation
+    return HandMapping(
+        (translation.x, translation.y, translation.z),
+        (rotation.x, rotation.y, rotation.z, rotation.w),
+        message.closed_distance,
+        message.open_distance,
     )
 
 
@@ -139,6 +161,7 @@ def contract_from_message(message: ContractMessage) -> ActionContract:
         {"name": item.name, "size": item.size, "frame": item.frame, "unit": item.unit}
         for item in message.proprioception
     ]
+    values["hand"] = dataclasses.asdict(_hand_from_message(message.hand[0])) if message.hand else None
     return ActionContract.from_dict(values)
 
 

@@ -3,4 +3,4 @@
 from vipa_policy.model.engine.engine import EngineOptions, InferenceEngine
 from vipa_policy.model.engine.sampling import FlowSampler, Guide
 
-__all__ = ["EngineOptions", "FlowSampler", "InferenceEngine", "Guide"]
+__all__ = ["EngineOptions", "FlowSampler", "Guide", "InferenceEngine"]

@@ -42,12 +42,14 @@ class EngineOptions:
         fused: whether a network that can be folded is; what it predicts differs by rounding only.
         compile: whether torch.compile takes the parts over. It needs a C++ compiler or Triton and, with the first
             observation, up to some minutes.
+        compiler: torch.compile's back end.
         graphs: whether a CUDA device replays a whole prediction as one graph. No effect on a processor.
     """
 
     precision: str = "auto"
     fused: bool = True
     compile: bool = False
+    compiler: str = "inductor"
     graphs: bool = True
 
 
@@ -70,7 +72,11 @@ class InferenceEngine:
     """Runs a network for one observation and one instruction at a time."""
 
     def __init__(
-        self, network: VipaNetwork, device: torch.device | None = None, options: EngineOptions | None = None
+        self,
+        network: VipaNetwork,
+        device: torch.device | None = None,
+        options: EngineOptions | None = None,
+        embodiment: int = 0,
     ) -> None:
         """Bring a network to a device and prepare it.
 
@@ -78,6 +84,7 @@ class InferenceEngine:
             network: is moved, put into its evaluation mode, and must not be trained afterwards.
             device: None takes the processor.
             options: None takes the defaults.
+            embodiment: which of the network's embodiments is moved.
 
         Raises:
             CheckpointError: an option that there is not.
@@ -89,11 +96,15 @@ class InferenceEngine:
         self.network = network.eval()
         self.unfused = why_not(network) if self.options.fused else "it is switched off"
         self.fused = None if self.unfused else FusedNetwork(network)
+        several = network.normalisation.embodiments > 1
+        self.embodiment = torch.tensor([embodiment], device=self.device) if several else None
         self._words: dict[tuple[int, ...], Tensor] = {}
         self._samplers: dict[int, FlowSampler | FusedSampler] = {}
-        self._encode: Callable[[NetworkInput, Tensor], Condition] = self._encode_fused if self.fused else self._encode_plain
+        self._encode: Callable[[NetworkInput, Tensor], Condition] = (
+            self._encode_fused if self.fused else self._encode_plain
+        )
         if self.options.compile:
-            self._encode = torch.compile(self._encode, dynamic=False)
+            self._encode = torch.compile(self._encode, dynamic=False, backend=self.options.compiler)
         self._graphs: dict[tuple[int, tuple[str, ...]], GraphedCall] = {}
 
     def words(self, tokens: Sequence[int]) -> Tensor:
@@ -110,9 +121,11 @@ class InferenceEngine:
         """Return the sampler of a number of Euler steps."""
         if steps not in self._samplers:
             kind = FusedSampler if self.fused else FlowSampler
-            self._samplers[steps] = kind(self.network.head, steps)
+            sampler = kind(self.network.head, steps)
             if self.options.compile:
-                self._samplers[steps].denoise = torch.compile(self._samplers[steps].denoise, dynamic=False)  # type: ignore[method-assign]
+                compiled = torch.compile(sampler.denoise, dynamic=False, backend=self.options.compiler)
+                sampler.denoise = compiled  # type: ignore[method-assign]
+            self._samplers[steps] = sampler
         return self._samplers[steps]
 
     def noise(self, seed: int | None) -> Tensor:
@@ -152,7 +165,9 @@ class InferenceEngine:
             CheckpointError: more than one observation.
         """
         if inputs.batch != 1:
-            raise CheckpointError(f"expected one observation at a time, got {inputs.batch}; the network itself takes more")
+            raise CheckpointError(
+                f"expected one observation at a time, got {inputs.batch}; the network itself takes more"
+            )
         steps = self.network.config.head.flow_steps if steps is None else steps
         words = self.words(tokens)
         if self.options.graphs and self.device.type == "cuda" and guidance is None:
@@ -164,7 +179,13 @@ class InferenceEngine:
         return Prediction(actions, pointed[0], pointed[1]) if pointed else Prediction(actions, None, None)
 
     def _run(
-        self, inputs: NetworkInput, words: Tensor, state: Tensor, noise: Tensor, steps: int, guidance: Guide | None = None
+        self,
+        inputs: NetworkInput,
+        words: Tensor,
+        state: Tensor,
+        noise: Tensor,
+        steps: int,
+        guidance: Guide | None = None,
     ) -> Tensors:
         """Return actions and, with pointing, the pointed position and its confidence."""
         network = self.network
@@ -172,9 +193,9 @@ class InferenceEngine:
             condition = self._encode(inputs, words)
             anchor, own = condition.anchor.float(), state[:, None]
             tokens = network.head_tokens(condition, anchor).flatten(0, 1)
-            token = network.head_state(own, anchor).flatten(0, 1)
-            action = self.sampler(steps)(noise, token, tokens, guidance)
-        metric = network.normalisation.metric(action.float()[:, None], own)[:, 0]
+            token = network.head_state(own, anchor, self.embodiment).flatten(0, 1)
+            action = self.sampler(steps)(noise, token, tokens, guidance, self.embodiment)
+        metric = network.normalisation.metric(action.float()[:, None], own, self.embodiment)[:, 0]
         if condition.pointed is None:
             return (metric,)
         return metric, condition.pointed.anchor[0, 0], condition.pointed.confidence[0, 0]

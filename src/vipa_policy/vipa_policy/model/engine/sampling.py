@@ -26,11 +26,19 @@ class FlowSampler:
             raise ValueError(f"expected at least 1 Euler step, got {steps}")
         self.head = head
         self.steps = steps
+        self.denoise = head.denoise
         with torch.inference_mode():
             times = torch.arange(steps, device=head.position.device) / steps
             self.modulations = [head.modulations(times[index : index + 1]) for index in range(steps)]
 
-    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, guidance: Guide | None = None) -> Tensor:
+    def __call__(
+        self,
+        noise: Tensor,
+        state: Tensor,
+        condition: Tensor,
+        guidance: Guide | None = None,
+        embodiment: Tensor | None = None,
+    ) -> Tensor:
         """Return normalised actions (N, horizon, ACTION_SIZE).
 
         Args:
@@ -40,10 +48,10 @@ class FlowSampler:
             guidance: corrects the predicted action of every step, for in-painting.
         """
         self.head.check_horizon(noise)
-        token, cache = self.head.state_token(state), self.head.condition_cache(condition)
+        token, cache = self.head.state_token(state, embodiment), self.head.condition_cache(condition)
         noisy = noise
         for index, modulations in enumerate(self.modulations):
-            action = self.head.denoise(noisy, token, modulations, cache)
+            action = self.denoise(noisy, token, modulations, cache)
             if guidance is not None:
                 action = guidance(action)
             noisy = noisy + (action - noisy) / (self.steps - index)

@@ -42,7 +42,9 @@ def point_ratios(estimated: Tensor, inputs: NetworkInput, points: Tensor) -> Ten
     depth = in_camera[..., 2]
     ahead = depth > NEAREST
     wanted = in_camera[..., :2] / torch.where(ahead, depth, 1.0)[..., None]
-    distance, pixel = torch.cdist(wanted, inputs.rays.flatten(2, 3)).min(dim=-1)
+    # Not through a matrix product: its rounding is as large as the distance between pixels.
+    offsets = torch.cdist(wanted, inputs.rays.flatten(2, 3), compute_mode="donot_use_mm_for_euclid_dist")
+    distance, pixel = offsets.min(dim=-1)
     pitch = (inputs.rays[:, :, 0, -1] - inputs.rays[:, :, 0, 0]).norm(dim=-1, keepdim=True) / (size - 1)
     there = estimated.flatten(2).gather(2, pixel)
     seen = ahead & (distance < pitch) & (there > 0)

@@ -87,8 +87,8 @@ class Cut3rEncoder(SpatialEncoder):
         super().__init__()
         if config.width != WIDTH or config.image_size % PATCH:
             raise CheckpointError(
-                f"expected spatial.width {WIDTH} and a spatial.image_size that {PATCH} divides for spatial.kind 'cut3r', "
-                f"got {config.width} and {config.image_size}; set both"
+                f"expected spatial.width {WIDTH} and a spatial.image_size that {PATCH} divides for spatial.kind "
+                f"'cut3r', got {config.width} and {config.image_size}; set both"
             )
         self.config = config
         self.cut3r = Pretrained(load_cut3r(pretrained_folder(config, "CUT3R's weights")), config.pretrained)
@@ -131,8 +131,8 @@ class Cut3rEncoder(SpatialEncoder):
         shapes = [tuple(tokens.shape) for tokens in seen]
         if shapes != [expected] * inputs.views:
             raise CheckpointError(
-                f"expected {inputs.views} times decoder tokens of shape {expected} from CUT3R, got {shapes}; this is not "
-                "the published model"
+                f"expected {inputs.views} times decoder tokens of shape {expected} from CUT3R, got {shapes}; "
+                "this is not the published model"
             )
         depth = torch.stack([result["pts3d_in_self_view"][..., 2] for result in results], dim=1).float()
         return torch.stack(seen, dim=1), torch.where(torch.isfinite(depth), depth, 0.0).clamp(min=0.0)

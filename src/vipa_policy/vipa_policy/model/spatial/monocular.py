@@ -29,17 +29,20 @@ FARTHEST = 1e-3  # share of a view's largest inverse depth below which it is sky
 
 
 def load_depth_model(folder: Path) -> DepthAnythingForDepthEstimation:
-    """Return the model in a folder; raises CheckpointError where it is no Depth Anything in safetensors, or not whole."""
+    """Return the model in a folder; raises CheckpointError where it is none in safetensors, or not whole."""
     weight_files(folder)
     try:
-        model, report = DepthAnythingForDepthEstimation.from_pretrained(
+        loaded: Any = DepthAnythingForDepthEstimation.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"expected a Depth Anything model of transformers in {folder}: {error}") from error
-    lacking = sorted(report["missing_keys"])
+    model: DepthAnythingForDepthEstimation = loaded[0]
+    lacking = sorted(loaded[1]["missing_keys"])
     if lacking:
-        raise CheckpointError(f"{folder} lacks {len(lacking)} weights of its model (first: {lacking[0]}); copy it again")
+        raise CheckpointError(
+            f"{folder} lacks {len(lacking)} weights of its model (first: {lacking[0]}); copy it again"
+        )
     return model
 
 
@@ -57,7 +60,8 @@ class DepthAnythingEncoder(SpatialEncoder):
     @property
     def model(self) -> DepthAnythingForDepthEstimation:
         """The estimator itself."""
-        return self.estimator.network
+        network: DepthAnythingForDepthEstimation = self.estimator.network
+        return network
 
     def forward(self, inputs: NetworkInput) -> SpatialTokens:
         """Encode all views; raises ObservationError where a relative estimate finds no scale."""
@@ -81,6 +85,7 @@ class DepthAnythingEncoder(SpatialEncoder):
     def estimate(self, colours: Tensor) -> Tensor:
         """Return (N, S, S) in the model's own unit of (N, 3, S, S) normalised as the model was trained (ImageNet)."""
         size, patch = colours.shape[-1], self.model.config.patch_size
+        patch = patch if isinstance(patch, int) else patch[0]
         fitting = max(1, round(size / patch)) * patch
         if fitting != size:
             colours = torch.nn.functional.interpolate(

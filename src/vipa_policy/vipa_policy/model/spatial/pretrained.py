@@ -53,6 +53,7 @@ class Pretrained(nn.Module):
     """
 
     digest: Tensor
+    network: Any
 
     def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()

@@ -81,10 +81,17 @@ class FusedSampler:
             self.places = head.position.detach()[1:]
             self.state_place = head.position.detach()[:1]
 
-    def __call__(self, noise: Tensor, state: Tensor, condition: Tensor, guidance: Guide | None = None) -> Tensor:
+    def __call__(
+        self,
+        noise: Tensor,
+        state: Tensor,
+        condition: Tensor,
+        guidance: Guide | None = None,
+        embodiment: Tensor | None = None,
+    ) -> Tensor:
         """Return normalised actions; arguments as ``FlowSampler`` takes them."""
         self.head.check_horizon(noise)
-        token = self.head.state_token(state) + self.state_place
+        token = self.head.state_token(state, embodiment) + self.state_place
         cache = self.head.condition_cache(condition)
         noisy = noise
         for index, modulations in enumerate(self.modulations):

@@ -19,7 +19,7 @@ class HeadNorm:
 
     def __init__(self, norm: nn.Module | None) -> None:
         self.norm = norm
-        self.weight: Tensor | None = None if norm is None else norm.weight.detach()  # type: ignore[union-attr,operator]
+        self.weight: Tensor | None = None if norm is None else norm.weight.detach()  # type: ignore[operator]
         self.epsilon = 0.0 if norm is None else float(norm.variance_epsilon)  # type: ignore[arg-type]
 
     def __call__(self, values: Tensor) -> Tensor:
@@ -45,13 +45,15 @@ class FusedDecoderLayer:
         self.query_norm = HeadNorm(getattr(attention, "q_norm", None))
         self.key_norm = HeadNorm(getattr(attention, "k_norm", None))
         self.output = Linear.of(attention.o_proj)
-        gate, up = (Linear.of(part).behind(layer.post_attention_layernorm) for part in (forward.gate_proj, forward.up_proj))
+        gate, up = (
+            Linear.of(part).behind(layer.post_attention_layernorm) for part in (forward.gate_proj, forward.up_proj)
+        )
         self.gate_up = joined(gate, up)
         self.down = Linear.of(forward.down_proj)
         self.normalise = normaliser(layer.input_layernorm)
 
     def __call__(self, tokens: Tensor, cosine: Tensor, sine: Tensor, last: int) -> Tensor:
-        """Return the last ``last`` of tokens (1, L, width) after this layer; ``last`` is L where the next one needs all.
+        """Return the last ``last`` of tokens (1, L, width) after this layer; L of them where the next needs all.
 
         ``cosine`` and ``sine`` are (L, head size).
         """

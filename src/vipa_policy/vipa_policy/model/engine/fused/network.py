@@ -7,6 +7,8 @@ tests/unit/test_fused.py, which holds it to the network's own answers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,8 @@ def why_not(network: VipaNetwork) -> str:
     """Return why a network cannot be folded, "" where it can."""
     parameters = list(network.parameters())
     internvl = network.semantic.internvl.config
-    text, vision = internvl.text_config, internvl.vision_config
+    text: Any = internvl.text_config
+    vision: Any = internvl.vision_config
     rope = getattr(text, "rope_parameters", None) or {}
     reasons = {
         "it is not on the processor": any(value.device.type != "cpu" for value in parameters),
@@ -38,7 +41,8 @@ def why_not(network: VipaNetwork) -> str:
         "its rotary embedding depends on the length": rope.get("rope_type", "default") != "default",
         "its language model looks through a window": bool(getattr(text, "use_sliding_window", False)),
         "its vision tower normalises queries and keys": bool(vision.use_qk_norm),
-        "its vision tower or projector has no GELU": (vision.hidden_act, internvl.projector_hidden_act) != ("gelu",) * 2,
+        "its vision tower or projector has no GELU": (vision.hidden_act, internvl.projector_hidden_act)
+        != ("gelu",) * 2,
         "its image features come from an inner layer": internvl.vision_feature_layer != -1,
         "its spatial encoder is not the pointmap": not isinstance(network.spatial, PointmapEncoder | None),
     }
