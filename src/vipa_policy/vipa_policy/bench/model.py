@@ -19,7 +19,9 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import torch
 import transformers
@@ -29,11 +31,15 @@ from vipa_policy.bench.timing import Clock, Stopwatch, median, quantile, ratio, 
 from vipa_policy.model import VipaPolicy, load_policy
 from vipa_policy.model.config import ModelConfig
 from vipa_policy.model.engine import EngineOptions
+from vipa_policy.model.policy import measured_state
+from vipa_policy.observation import Observation
 
+Model = TypeVar("Model")
 WORDS = "reach the red block"
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRIALS = 5  # turns that the choice of a format is made by
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+STRICT = rival.READINGS[0]  # the reading of "the same image tokens" that favours PI0
 SHAPES = {"1b": subject.vipa_1b, "2b": subject.vipa_2b}
 
 
@@ -63,98 +69,107 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def fastest_policy(checkpoint: str, now: Clock) -> tuple[VipaPolicy, str, dict[str, float]]:
-    """Return a checkpoint's policy in the format that is fastest here, its name, and the ms of each."""
+@dataclass(frozen=True)
+class Chosen(Generic[Model]):
+    """A model in the format that is fastest here, the format's name, and the median ms of each."""
+
+    model: Model
+    dtype: str
+    formats_ms: dict[str, float]
+
+
+def fastest_policy(checkpoint: str, now: Clock) -> Chosen[VipaPolicy]:
+    """Return a checkpoint's policy in the format that is fastest here."""
     policies = {name: load_policy(checkpoint, "cpu", options=EngineOptions(precision=name)) for name in FORMATS}
     seen = observation_of(policies["fp32"])
     chosen, times = fastest({name: predictor(policy, seen, None) for name, policy in policies.items()}, now)
-    return policies[chosen], chosen, times
+    return Chosen(policies[chosen], chosen, times)
 
 
-def observation_of(policy: VipaPolicy) -> Any:
+def observation_of(policy: VipaPolicy) -> Observation:
     """Return an observation with the views that a policy takes."""
     return subject.observation([camera.name for camera in policy.contract.cameras])
 
 
-def predictor(policy: VipaPolicy, seen: Any, steps: int | None) -> Callable[[], Any]:
+def predictor(policy: VipaPolicy, seen: Observation, steps: int | None) -> Callable[[], Any]:
     """Return an action that predicts one chunk, all in."""
     return lambda: policy.predict(seen, WORDS, seed=0, flow_steps=steps)
 
 
-def fastest_rival(
-    config: ModelConfig, reading: str, views: int, now: Clock
-) -> tuple[rival.Rival, str, dict[str, float]]:
-    """Return the PI0 of a size in the format that is fastest here, its name, and the ms of each at its own steps."""
+def fastest_rival(config: ModelConfig, reading: str, views: int, now: Clock) -> Chosen[rival.Rival]:
+    """Return the PI0 of a size in the format that is fastest here, at its own number of steps."""
     arguments = rival.same_size(config, reading)
     models = {name: rival.build(arguments, dtype, views=views) for name, dtype in FORMATS.items()}
-    chosen, times = fastest({name: rival_predictor(model, model.default_steps) for name, model in models.items()}, now)
-    return models[chosen], chosen, times
+    chosen, times = fastest({name: partial(model.predict, model.default_steps) for name, model in models.items()}, now)
+    return Chosen(models[chosen], chosen, times)
 
 
-def rival_predictor(model: rival.Rival, steps: int) -> Callable[[], Any]:
-    """Return an action that draws one chunk from a PI0."""
-    return lambda: model.predict(steps)
+def network_alone(policy: VipaPolicy, seen: Observation, steps: int) -> Callable[[], Any]:
+    """Return an action that predicts one chunk from inputs that are ready, as PI0 gets them."""
+    inputs, noise = policy.prepare(seen), policy.engine.noise(0)
+    state = torch.from_numpy(measured_state(seen.camera_from_tip, seen.gripper_width).astype("float32"))[None]
+    tokens = list(range(5, 5 + rival.WORDS))
+    return lambda: policy.engine.predict(inputs, tokens, state, noise, steps)
+
+
+def name_of(reading: str, steps: int) -> str:
+    """Return the name under which a PI0 takes its turns."""
+    return f"PI0, {reading}, {steps} steps"
 
 
 def measure(checkpoint: str, turns: int, now: Clock) -> dict[str, Any]:
     """Measure a checkpoint beside PI0 of the same size under both readings of "the same image tokens"."""
-    policy, dtype, formats = fastest_policy(checkpoint, now)
-    config, seen = policy.engine.network.config, observation_of(policy)
-    own = config.head.flow_steps
-    rivals, rival_formats = {}, {}
-    for reading in rival.READINGS:
-        model, chosen, times = fastest_rival(config, reading, len(seen.views), now)
-        rivals[reading] = model
-        rival_formats[reading] = {"dtype": chosen, "ms": rounded(times)}
-    theirs = rivals[rival.READINGS[0]].default_steps
-    actions = {"ours": predictor(policy, seen, own), "ours, their steps": predictor(policy, seen, theirs)}
-    inputs = policy.prepare(seen)
-    state, tokens = torch.zeros(1, 10), [5, 6, 7, 8]
-    noise = policy.engine.noise(0)
-    actions["ours, network"] = lambda: policy.engine.predict(inputs, tokens, state, noise, own)
-    for reading, model in rivals.items():
-        for steps in (theirs, own):
-            actions[f"PI0, {reading}, {steps} steps"] = rival_predictor(model, steps)
+    found = fastest_policy(checkpoint, now)
+    policy, config = found.model, found.model.engine.network.config
+    seen, own = observation_of(policy), config.head.flow_steps
+    rivals = {reading: fastest_rival(config, reading, len(seen.views), now) for reading in rival.READINGS}
+    theirs = rivals[STRICT].model.default_steps
+    actions = {
+        "ours": predictor(policy, seen, own),
+        "ours, their steps": predictor(policy, seen, theirs),
+        "ours, network": network_alone(policy, seen, own),
+    }
+    for reading, other in rivals.items():
+        actions |= {name_of(reading, steps): partial(other.model.predict, steps) for steps in (theirs, own)}
     times = take_turns(actions, turns, warm_up=3, now=now)
     parts = subject.split_of(policy.engine, actions["ours"], own, turns, Stopwatch(now), policy)
-    strict = rival.READINGS[0]
+    pi0 = {reading: compared(other, times, reading, own) for reading, other in rivals.items()}
     return {
         "latency_ms_p50": median(times["ours"]),
         "latency_ms_p99": quantile(times["ours"], 0.99),
-        "ratio_pi0_default": ratio(times["ours"], times[f"PI0, {strict}, {theirs} steps"]),
-        "ratio_pi0_equal_steps": ratio(times["ours"], times[f"PI0, {strict}, {own} steps"]),
+        "ratio_pi0_default": pi0[STRICT]["ratio_default"],
+        "ratio_pi0_equal_steps": pi0[STRICT]["ratio_equal"],
         "head_share": subject.head_share(parts),
         "split_ms": parts,
         "flow_steps": own,
-        "dtype": dtype,
-        "dtype_ms": formats,
+        "dtype": found.dtype,
+        "formats_ms": found.formats_ms,
         "folded": policy.engine.fused is not None,
-        "parameters": count(policy.engine.network),
+        "parameters": sum(parameter.numel() for parameter in policy.engine.network.parameters()),
         "checkpoint": policy.name,
-        "pi0": {
-            reading: {
-                "image_tokens": model.image_tokens,
-                "parameters": model.parameters,
-                "default_steps": theirs,
-                "dtype": rival_formats[reading],
-                "ms_default_steps": median(times[f"PI0, {reading}, {theirs} steps"]),
-                "ms_equal_steps": median(times[f"PI0, {reading}, {own} steps"]),
-                "ratio_default": ratio(times["ours"], times[f"PI0, {reading}, {theirs} steps"]),
-                "ratio_equal": ratio(times["ours"], times[f"PI0, {reading}, {own} steps"]),
-                "ratio_equal_at_default_steps": ratio(
-                    times["ours, their steps"], times[f"PI0, {reading}, {theirs} steps"]
-                ),
-                "ratio_default_network_only": ratio(times["ours, network"], times[f"PI0, {reading}, {theirs} steps"]),
-            }
-            for reading, model in rivals.items()
-        },
-        "headline_reading": strict,
+        "pi0": pi0,
+        "headline_reading": STRICT,
     }
 
 
-def count(network: torch.nn.Module) -> int:
-    """Return the number of parameters of a network."""
-    return sum(parameter.numel() for parameter in network.parameters())
+def compared(other: Chosen[rival.Rival], times: dict[str, list[float]], reading: str, own: int) -> dict[str, Any]:
+    """Return the figures of a PI0 and ours in relation to them; ``own`` is our number of steps."""
+    model = other.model
+    default, equal = times[name_of(reading, model.default_steps)], times[name_of(reading, own)]
+    return {
+        "image_tokens": model.image_tokens,
+        "parameters": model.parameters,
+        "default_steps": model.default_steps,
+        "dtype": other.dtype,
+        "formats_ms": other.formats_ms,
+        "ms_default_steps": median(default),
+        "ms_equal_steps": median(equal),
+        "ratio_default": ratio(times["ours"], default),
+        "ratio_equal": ratio(times["ours"], equal),
+        "ratio_equal_at_default_steps": ratio(times["ours, their steps"], default),
+        "ratio_default_network_alone": ratio(times["ours, network"], default),
+        "ratio_equal_network_alone": ratio(times["ours, network"], equal),
+    }
 
 
 def shape_alone(config: ModelConfig, precision: str, turns: int, now: Clock) -> dict[str, Any]:
@@ -200,12 +215,12 @@ def measure_shape(config: ModelConfig, precision: str, turns: int, now: Clock) -
         rivals[reading] = rival_alone(config, reading, precision, turns, now)
         for steps in ("default", "equal"):
             rivals[reading][f"ratio_{steps}"] = figures["latency_ms_p50"] / rivals[reading][f"ms_{steps}_steps"]
-    strict = rivals[rival.READINGS[0]]
+    strict = rivals[STRICT]
     return figures | {
         "ratio_pi0_default": strict["ratio_default"],
         "ratio_pi0_equal_steps": strict["ratio_equal"],
         "pi0": rivals,
-        "headline_reading": rival.READINGS[0],
+        "headline_reading": STRICT,
     }
 
 

@@ -114,13 +114,18 @@ def subject(config: ModelConfig, options: EngineOptions, device: torch.device | 
 
 def with_views(made: Subject, views: int) -> Subject:
     """Return the same network with an observation of another number of views."""
-    config, device = made.engine.network.config, made.engine.device
+    state = torch.zeros(1, STATE_SIZE, device=made.engine.device)
+    state[0, :3] = torch.tensor(TIP[0])
+    state[0, 3], state[0, 7] = 1.0, 1.0  # upright
+    return dataclasses.replace(made, inputs=prepared(made.engine.network, made.engine.device, views), state=state)
+
+
+def prepared(network: VipaNetwork, device: torch.device, views: int) -> NetworkInput:
+    """Return the input of a network: an observation of so many views."""
+    config = network.config
     seen = observation([f"camera_{index}" for index in range(views)])
-    prepared = [prepare_view(view, config.spatial.image_size) for view in seen.views]
-    inputs = stack(prepared, config.semantic.image_size, device)
-    state = torch.zeros(1, STATE_SIZE, device=device)
-    state[0, :6] = torch.tensor([0.05, -0.02, 0.6, 1.0, 0.0, 0.0])
-    return dataclasses.replace(made, inputs=inputs, state=state)
+    made = [prepare_view(view, config.spatial.image_size) for view in seen.views]
+    return stack(made, config.semantic.image_size, device)
 
 
 def stand_before_parts(watch: Stopwatch, engine: InferenceEngine, steps: int) -> None:
@@ -135,7 +140,6 @@ def stand_before_parts(watch: Stopwatch, engine: InferenceEngine, steps: int) ->
             (fused, "fusion", "fusion"),
             (fused, "language", "language"),
             (fused, "pointing", "pointing"),
-            (sampler, "denoise", "head_steps"),
         ]
     else:
         places = [
@@ -145,9 +149,9 @@ def stand_before_parts(watch: Stopwatch, engine: InferenceEngine, steps: int) ->
             (network.fusion, "forward", "fusion"),
             (network.semantic, "read", "language"),
             (network.pointing, "forward", "pointing"),
-            (network.head, "denoise", "head_steps"),
         ]
     places += [
+        (sampler, "denoise", "head_steps"),
         (network, "head_tokens", "head_once"),
         (network, "head_state", "head_once"),
         (network.head, "state_token", "head_once"),
