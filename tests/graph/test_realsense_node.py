@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -249,23 +250,6 @@ def test_without_a_camera_the_node_stays_up_and_looks_for_it(
     assert process.returncode is None
 
 
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"colour_profile": "big"}, "expected a stream profile like '640x480x30'"),
-        ({"nearest": 1.0, "farthest": 0.5}, "expected farthest beyond nearest"),
-        ({"retry_first": 9.0}, "expected retry_longest of at least retry_first"),
-        ({"use_sim_time": True}, "expected use_sim_time false"),
-    ],
-)
-def test_contradictions_leave_the_node_up_and_unconfigured(
-    launch_process: ProcessStarter, parameters: dict[str, Any], words: str
-) -> None:
-    process = start_node(launch_process, **parameters)
-    process.wait_for_output(f"cannot configure: {words}")
-    assert process.returncode is None
-
-
 class UnpluggableDriver:
     """A made-up camera whose plug the test holds."""
 
@@ -303,24 +287,32 @@ class UnpluggableDriver:
     def trouble(self) -> str:
         return ""
 
-    def facts(self) -> Mapping[str, str]:
+    def facts(self) -> dict[str, str]:
         return {}
 
 
-@pytest.fixture
-def fake(listener: Listener) -> Iterator[UnpluggableDriver]:
-    """A node on a made-up camera, in this process."""
-    driver = UnpluggableDriver()
-    quick = {"silence": 0.2, "retry_first": 0.05, "retry_longest": 0.1, "settled": 0.1}
-    overrides = [Parameter(name, value=value) for name, value in quick.items()]
+@contextmanager
+def in_process(listener: Listener, driver: UnpluggableDriver, **parameters: Any) -> Iterator[RealSenseNode]:
+    """A started node on a made-up camera, in this process."""
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
     made = RealSenseNode(lambda settings: driver, context=listener.context, parameter_overrides=overrides)
     listener.executor.add_node(made)
     listener.forget()
     made.start()
-    yield driver
-    made.begin_finish("test over")
-    listener.executor.remove_node(made)
-    made.destroy_node()
+    try:
+        yield made
+    finally:
+        made.begin_finish("test over")
+        listener.executor.remove_node(made)
+        made.destroy_node()
+
+
+@pytest.fixture
+def fake(listener: Listener) -> Iterator[UnpluggableDriver]:
+    """The camera of a node in this process that is quick to give up and to try again."""
+    driver = UnpluggableDriver()
+    with in_process(listener, driver, silence=0.2, retry_first=0.05, retry_longest=0.1, settled=0.1):
+        yield driver
 
 
 def streams(listener: Listener) -> None:
@@ -367,3 +359,19 @@ def test_a_hardware_reset_comes_by_service(fake: UnpluggableDriver, listener: Li
     fake.plugged.set()
     streams(listener)
     assert listener.facts()["hardware resets"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"colour_profile": "big"}, "expected a stream profile like '640x480x30'"),
+        ({"nearest": 1.0, "farthest": 0.5}, "expected farthest beyond nearest"),
+        ({"retry_first": 9.0}, "expected retry_longest of at least retry_first"),
+        ({"use_sim_time": True}, "expected use_sim_time false"),
+    ],
+)
+def test_contradictions_leave_the_node_up_and_unconfigured(
+    listener: Listener, parameters: dict[str, Any], words: str
+) -> None:
+    with in_process(listener, UnpluggableDriver(), **parameters):
+        listener.wait(lambda: listener.reports(f"not configured: {words}", DiagnosticStatus.ERROR), "the reason")

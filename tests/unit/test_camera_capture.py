@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from support.waiting import wait_until
@@ -48,7 +48,7 @@ class Paced:
     def trouble(self) -> str:
         return ""
 
-    def facts(self) -> Mapping[str, str]:
+    def facts(self) -> dict[str, str]:
         return {}
 
 
@@ -72,7 +72,7 @@ def test_whatever_a_camera_raises_the_thread_goes_on() -> None:
     driver, numbers = Paced(), list[int]()
     running = capture(driver, lambda description, frame: numbers.append(frame.number))
     for error in (ValueError("odd"), MemoryError(), CameraError("lost")):
-        wait_until(lambda seen=len(numbers): len(numbers) > seen, 10.0, "frames before an error")  # type: ignore[misc]
+        wait_until(lambda: running.connection.state is State.STREAMING, 10.0, "frames before an error")
         seen = len(numbers)
         driver.errors.append(error)
         wait_until(lambda seen=seen: not driver.errors and len(numbers) > seen + 3, 10.0, "frames after an error")  # type: ignore[misc]

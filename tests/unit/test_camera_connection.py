@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -75,7 +75,7 @@ class FakeDriver:
     def trouble(self) -> str:
         return self.complaint
 
-    def facts(self) -> Mapping[str, str]:
+    def facts(self) -> dict[str, str]:
         return {}
 
 

@@ -107,7 +107,7 @@ def test_depth_of_another_instant_is_withheld(tmp_path: Path) -> None:
             writer.write(picture(CAMERA.colour, number), pixels, stamp, number, depth_stamp=stamp + late)
     driver, frames = played(tmp_path / "a.db3", [1, 3])
     assert frames[1].skew == pytest.approx(0.005, abs=1e-6)
-    assert int(driver.facts()["frames unpaired"]) >= 1
+    assert driver.facts()["frames unpaired"] == "1"
 
 
 def test_stamps_are_of_the_middle_of_the_exposure_where_the_camera_tells_it(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Guarded by tests/unit/test_camera_realsense.py and tests/unit/test_camera_connec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,5 +94,5 @@ class Driver(Protocol):
     def trouble(self) -> str:
         """Say why frames that did come were withheld since the last good one, "" where none were."""
 
-    def facts(self) -> Mapping[str, str]:
+    def facts(self) -> dict[str, str]:
         """Return what diagnostics should show: counters, clock."""

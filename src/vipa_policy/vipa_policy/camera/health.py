@@ -20,7 +20,7 @@ class Numbering:
     def __init__(self) -> None:
         self._last: int | None = None
         self.missed = 0
-        """Frames that were numbered and never seen."""
+        """Frames that were numbered and never seen, since they were last taken."""
 
     def take(self, number: int) -> bool:
         """Note a frame; returns whether it is another one than the last. A count that runs backwards begins anew."""
@@ -28,6 +28,11 @@ class Numbering:
         if last is not None and number > last:
             self.missed += number - last - 1
         return number != last
+
+    def take_missed(self) -> int:
+        """Return how many frames were missed, and count from 0 again."""
+        missed, self.missed = self.missed, 0
+        return missed
 
 
 class RepeatDetector:

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vipa_policy.camera.alignment import Alignment
-from vipa_policy.camera.clock import ClockMap, readout_delay
-from vipa_policy.camera.driver import CameraDescription, CameraFrame, FrameError, RecordingEnded
+from vipa_policy.camera.clock import ClockMap
+from vipa_policy.camera.driver import CameraDescription, CameraFrame, RecordingEnded
 from vipa_policy.camera.filters import DepthFilters, FilterSettings
-from vipa_policy.camera.health import Numbering, RepeatDetector
+from vipa_policy.camera.frame_sets import Counters, FrameSets
 from vipa_policy.camera.optics import matrix_from_extrinsics, stream_calibration
 from vipa_policy.errors import CameraError
-
-NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -85,15 +80,12 @@ class RealSenseDriver:
         self._rs = load_librealsense()
         self._pipeline: Any = None
         self._device: Any = None
-        self._counted = {"colour frames missed": 0, "depth frames missed": 0}
-        self._withheld = {"repeated": 0, "unpaired": 0}
-        self._trouble = ""
-        self._renew()
+        self._counters = Counters()
+        self._sets: FrameSets | None = None
 
     def open(self) -> CameraDescription:
         """Start streaming; see ``driver.Driver``."""
         self.close()
-        self._renew()
         pipeline, config = self._rs.pipeline(), self._rs.config()
         if self._settings.recording:
             self._request_recording(config)
@@ -111,7 +103,7 @@ class RealSenseDriver:
         self._pipeline, self._device = pipeline, profile.get_device()
         try:
             description = self._describe(profile)
-            self._align = Alignment(self._rs, description)
+            self._sets = self._frame_sets(description)
             return description
         except (RuntimeError, CameraError) as error:
             self.close()
@@ -121,7 +113,7 @@ class RealSenseDriver:
         """Return the next good frame; see ``driver.Driver``."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0.0:
-            if self._pipeline is None:
+            if self._pipeline is None or self._sets is None:
                 raise CameraError("the camera is not open")
             try:
                 came, frames = self._pipeline.try_wait_for_frames(max(1, round(left * 1000)))
@@ -130,9 +122,8 @@ class RealSenseDriver:
             if not came:
                 self._raise_if_ended()
                 return None
-            frame = self._take(frames, self._system_time())
+            frame = self._sets.take(frames, self._system_time())
             if frame is not None:
-                self._trouble = ""
                 return frame
         return None
 
@@ -157,35 +148,22 @@ class RealSenseDriver:
 
     def trouble(self) -> str:
         """Say why frames were withheld; see ``driver.Driver``."""
-        return self._trouble
+        return self._sets.trouble if self._sets is not None else ""
 
-    def facts(self) -> Mapping[str, str]:
+    def facts(self) -> dict[str, str]:
         """Return counters and the state of the clock; see ``driver.Driver``."""
-        missed = {
-            "colour frames missed": self._counted["colour frames missed"] + self._colour.missed,
-            "depth frames missed": self._counted["depth frames missed"] + self._depth.missed,
-        }
-        counters = missed | {f"frames {why}": count for why, count in self._withheld.items()}
-        return {name: str(count) for name, count in counters.items()} | {
-            "clock": str(self._clock),
-            "clock jumps": str(self._clock.jumps),
-            "no contrast in": ", ".join(name for name, watch in self._watches.items() if watch.blank),
-        }
+        return self._counters.facts() | (self._sets.facts() if self._sets is not None else {})
 
-    def _renew(self) -> None:
-        """Forget what belonged to the stream before; counters go on."""
-        if hasattr(self, "_colour"):
-            self._counted["colour frames missed"] += self._colour.missed
-            self._counted["depth frames missed"] += self._depth.missed
-        self._colour, self._depth = Numbering(), Numbering()
-        self._watches = {"colour": RepeatDetector(), "depth": RepeatDetector()}
-        self._delivered: tuple[int, int] = (-1, -1)
-        self._newest_ns = -1
+    def _frame_sets(self, description: CameraDescription) -> FrameSets:
         recorded = bool(self._settings.recording)
-        self._clock = ClockMap(foreign=recorded, fixed=recorded and not self._settings.real_time)
-        self._filters = DepthFilters(self._rs, self._settings.filters)
-        self._align: Callable[[Any], NDArray[np.uint16]]
-        self._trouble = ""
+        return FrameSets(
+            self._rs,
+            align=Alignment(self._rs, description),
+            filters=DepthFilters(self._rs, self._settings.filters),
+            clock=ClockMap(foreign=recorded, fixed=recorded and not self._settings.real_time),
+            slop=self._settings.slop,
+            counters=self._counters,
+        )
 
     def _request_recording(self, config: Any) -> None:
         path = Path(self._settings.recording).expanduser()
@@ -250,7 +228,6 @@ class RealSenseDriver:
                 f"expected colour as rgb8 or bgr8 and depth as z16, got {colour.format().name} and "
                 f"{depth.format().name}; record with these formats"
             )
-        self._bgr = colour.format() == rs.format.bgr8
         extrinsics = depth.get_extrinsics_to(colour)
         device = self._device
         usb = info(rs, device, "usb_type_descriptor")
@@ -272,57 +249,6 @@ class RealSenseDriver:
             return
         if self._device.as_playback().current_status() == self._rs.playback_status.stopped:
             raise RecordingEnded(f"the recording {self._settings.recording} was played to its end")
-
-    def _take(self, frames: Any, arrival: float) -> CameraFrame | None:
-        """Return what a set of frames holds, None where it is withheld."""
-        colour, depth = frames.get_color_frame(), frames.get_depth_frame()
-        if not colour or not depth:
-            return self._withhold(
-                "unpaired", f"only {'colour' if colour else 'depth'} comes, the other stream is silent"
-            )
-        # One half of a set may be one that came before, because the other half moved on.
-        numbers = (int(colour.get_frame_number()), int(depth.get_frame_number()))
-        if self._colour.take(numbers[0]):
-            self._watches["colour"].take(_copy(colour))
-        if self._depth.take(numbers[1]):
-            self._watches["depth"].take(_copy(depth))
-        repeated = [name for name, watch in self._watches.items() if watch.repeated]
-        if repeated:
-            words = f"{' and '.join(repeated)} repeats bit for bit: the stream is frozen, a sensor's noise never does"
-            return self._withhold("repeated", words)
-        if numbers[0] == self._delivered[0] or numbers[1] == self._delivered[1]:
-            return None
-        skew = (depth.get_timestamp() - colour.get_timestamp()) * 1e-3
-        if abs(skew) > self._settings.slop:
-            words = f"depth is {skew:+.3f} s from colour, more than the slop of {self._settings.slop} s"
-            return self._withhold("unpaired", words)
-        self._delivered = numbers
-        try:
-            pixels = self._align(self._filters(frames))
-        except RuntimeError as error:
-            raise FrameError(f"depth of frame {numbers[1]} cannot be filtered: {error}") from error
-        stamp_ns = self._stamp(colour, arrival)
-        if stamp_ns <= self._newest_ns:
-            return self._withhold("unpaired", "stamps run backwards")
-        self._newest_ns = stamp_ns
-        picture = self._watches["colour"].picture
-        rgb = np.ascontiguousarray(picture[..., ::-1]) if self._bgr else picture
-        return CameraFrame(rgb=rgb, depth=pixels, stamp_ns=stamp_ns, skew=skew, number=numbers[0])
-
-    def _stamp(self, frame: Any, arrival: float) -> int:
-        """Return the ns of system time in the middle of a frame's exposure, where the camera tells it."""
-        kinds = self._rs.frame_metadata_value
-        known = [
-            int(frame.get_frame_metadata(kind)) if frame.supports_frame_metadata(kind) else None
-            for kind in (kinds.frame_timestamp, kinds.sensor_timestamp)
-        ]
-        domain = frame.get_frame_timestamp_domain().name
-        dated = self._clock.to_system(frame.get_timestamp() * 1e-3, domain, arrival)
-        return round((dated - readout_delay(known[0], known[1])) * NANOSECONDS)
-
-    def _withhold(self, why: str, words: str) -> None:
-        self._withheld[why] += 1
-        self._trouble = words
 
 
 def load_librealsense() -> Any:
@@ -366,13 +292,6 @@ def info(rs: Any, device: Any, name: str) -> str:
     """Return a text that a device tells of itself, "" where it does not."""
     kind = getattr(rs.camera_info, name)
     return str(device.get_info(kind)) if device.supports(kind) else ""
-
-
-def _copy(frame: Any) -> NDArray[Any]:
-    """Return the pixels of a frame, to be kept, not written to: librealsense uses its buffers again."""
-    pixels = np.array(frame.get_data())
-    pixels.setflags(write=False)
-    return pixels
 
 
 def _prepare_sensors(rs: Any, device: Any) -> None:
