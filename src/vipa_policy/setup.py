@@ -24,7 +24,7 @@ setup(
         "torch>=2.11",
         "transformers>=5.17",
     ],
-    extras_require={"realsense": ["pyrealsense2>=2.55"]},
+    extras_require={"realsense": ["pyrealsense2>=2.59"]},
     entry_points={
         "console_scripts": [
             "policy_node = vipa_policy.nodes.policy_node:main",

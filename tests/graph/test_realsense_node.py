@@ -375,3 +375,24 @@ def test_contradictions_leave_the_node_up_and_unconfigured(
 ) -> None:
     with in_process(listener, UnpluggableDriver(), **parameters):
         listener.wait(lambda: listener.reports(f"not configured: {words}", DiagnosticStatus.ERROR), "the reason")
+
+
+def test_the_launch_file_plays_a_recording(
+    launch_process: ProcessStarter, recording: Path, node: ManagedProcess
+) -> None:
+    if node.returncode is None:
+        node.stop()
+    process = launch_process(
+        "ros2", "launch", "vipa_bringup", "realsense.launch.py", f"recording:={recording}", "serial:=123456789012"
+    )
+    process.wait_for_output("streaming: Recorded RGB-D camera 123456789012 at 30 Hz", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [("recoding:=a.db3", "unknown launch argument recoding"), ("params_file:=/no.yaml", "expected a parameter file")],
+)
+def test_a_mistaken_launch_argument_is_refused(launch_process: ProcessStarter, argument: str, words: str) -> None:
+    process = launch_process("ros2", "launch", "vipa_bringup", "realsense.launch.py", argument)
+    assert process.wait_for_exit(60.0) == 1
+    assert words in process.output
