@@ -149,6 +149,7 @@ def test_unplugged_and_plugged_in_again(driver: FakeDriver) -> None:
     driver.plugged, driver.outcome = True, FRAME
     run(connection, lambda: connection.state is State.STREAMING, driver, SETTINGS.retry_longest + 1.0)
     assert (connection.losses, connection.reconnects, connection.resets) == (1, 1, 0)
+    assert connection.last_loss.startswith("no frame for 1 s: nothing comes")
 
 
 def test_a_camera_lost_with_an_error_is_told_by_it(driver: FakeDriver) -> None:

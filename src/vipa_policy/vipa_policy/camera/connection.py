@@ -72,6 +72,8 @@ class Connection:
         self.state = State.CLOSED
         self.reason = ""
         """Why there are no frames, "" while there are."""
+        self.last_loss = ""
+        """Why the camera was lost the last time while it streamed; attempts in vain do not hide it."""
         self.description: CameraDescription | None = None
         """Of the camera that is open, None where none is."""
         self.losses = self.reconnects = self.resets = self.errors = 0
@@ -106,7 +108,8 @@ class Connection:
         streamed = self.state is State.STREAMING
         settled = streamed and self._clock() - self._opened_at >= self._settings.settled
         opened = self.state in (State.STARTING, State.STREAMING)
-        self.losses += streamed
+        if streamed:
+            self.losses, self.last_loss = self.losses + 1, reason
         self._attempts = 1 if settled else self._attempts + 1
         # A device that is not there is no reason to reset one.
         self._fruitless = 0 if settled else self._fruitless + opened

@@ -118,6 +118,7 @@ class RealSenseNode(ManagedNode):
             "rate": f"{self._rate.rate(time.monotonic()):.1f} Hz",
             "frames": str(self._frames),
             "losses": str(connection.losses),
+            "last loss": connection.last_loss,
             "reconnects": str(connection.reconnects),
             "hardware resets": str(connection.resets),
             "frames with errors": str(connection.errors),
