@@ -2,7 +2,7 @@
 
 A set holds the newest frame of each stream: one half of it may be one that came before, and a set with every new
 half is handed out. What is left over here are sets in which both halves are new and of one instant.
-Guarded by tests/unit/test_camera_realsense.py.
+Guarded by tests/unit/test_camera_frame_sets.py.
 """
 
 from __future__ import annotations
