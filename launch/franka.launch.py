@@ -29,6 +29,14 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ),
     ("checkpoint", "", None, "folder of a checkpoint, or its name under models/"),
     ("device", "", ["", "auto", "cpu", "cuda"], "where the policy runs"),
+    (
+        "camera",
+        "",
+        ["", "sim", "realsense", "none"],
+        "sim: the simulated cell's own; realsense: see realsense.launch.py; none: another driver's; "
+        "empty: sim in the simulated cell, realsense with a real arm",
+    ),
+    ("serial", "", None, "of the RealSense camera; empty takes the only one there is"),
     ("camera_pose", "", None, "'x y z roll pitch yaw' of camera_link in world, m and rad (simulated cell)"),
     ("image_width", "", None, "px (simulated cell)"),
     ("image_height", "", None, "px (simulated cell)"),
@@ -102,6 +110,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if not Path(given["params_file"]).is_file():
         raise RuntimeError(f"expected a parameter file at params_file:={given['params_file']}, there is none")
     simulated = not given["robot_ip"]
+    camera = given["camera"] or ("sim" if simulated else "realsense")
+    if simulated != (camera == "sim"):
+        raise RuntimeError(
+            f"camera:={camera} does not go with {'the simulated cell' if simulated else 'a real arm'}: the cell draws "
+            "its own pictures on its own clock; for a camera alone: ros2 launch vipa_bringup realsense.launch.py"
+        )
     clock = given["use_sim_time"] or str(simulated).lower()
     common = [given["params_file"], {"use_sim_time": clock == "true"}]
 
@@ -126,6 +140,10 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         ),
         node("vipa_policy", "arm_node", "arm", {}),
     ]
+    if camera == "realsense":
+        # The underscore, which the node takes away, keeps digits from being read as a number.
+        serial = given["serial"].removeprefix("_")
+        actions.append(node("vipa_policy", "realsense_node", "realsense", {"serial": f"_{serial}"} if serial else {}))
     if given["policy"] == "scripted":
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:

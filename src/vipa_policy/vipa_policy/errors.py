@@ -19,6 +19,10 @@ class ObservationError(VipaError):
     """An observation cannot be used: a part is missing, has the wrong shape, or holds implausible values."""
 
 
+class CameraError(VipaError):
+    """A camera cannot be opened, was lost, or delivers what cannot be used."""
+
+
 class InstructionError(VipaError):
     """An instruction lies outside what the checkpoint was trained on."""
 
