@@ -14,6 +14,9 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node
 
+from vipa_policy.calibration.result import Calibration
+from vipa_policy.errors import CalibrationError
+
 SHARE = Path(get_package_share_directory("vipa_bringup"))
 BOOLEAN = ["true", "false"]
 FROM_FILE = ["", "true", "false"]
@@ -38,6 +41,12 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ("seed", "", None, "of the first layout and its noise (simulated cell)"),
     ("held_out", "", FROM_FILE, "take the first layout from the split training never sees (simulated cell)"),
     ("use_sim_time", "", FROM_FILE, "use /clock; empty: true in the simulated cell, false with a real arm"),
+    (
+        "calibration",
+        "",
+        None,
+        "files that `calibrate` wrote, with commas between, to put cameras into TF and watch them",
+    ),
     ("recorder", "false", BOOLEAN, "start the recorder, too"),
     ("rviz", "false", BOOLEAN, "start RViz, too, where it is installed"),
     ("params_file", str(SHARE / "config" / "franka.yaml"), None, "parameters of all nodes"),
@@ -82,6 +91,14 @@ CELL_READERS: dict[str, Any] = {
 }
 
 
+def calibrations(text: str) -> list[Calibration]:
+    """Return the calibrations of files named with commas between; raises where one cannot be read."""
+    try:
+        return [Calibration.load(name.strip()) for name in text.split(",") if name.strip()]
+    except CalibrationError as error:
+        raise RuntimeError(f"calibration:={text}: {error}") from error
+
+
 def find_checkpoint(name: str) -> str:
     """Return the folder of a checkpoint given by name: below the working folder first, then the installed ones."""
     for folder in (Path(name).expanduser(), Path("models") / name, SHARE / "models" / name):
@@ -115,6 +132,10 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             on_exit=Shutdown(reason=f"{name} ended"),
         )
 
+    cell = {name: read(given[name]) for name, read in CELL_READERS.items() if given[name]}
+    calibrated = calibrations(given["calibration"])
+    if calibrated:
+        cell["calibrated_frames"] = " ".join(item.frames.root for item in calibrated)
     actions: list[LaunchDescriptionEntity] = [
         LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
         *environment(context, simulated),
@@ -122,10 +143,15 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             "vipa_sim",
             "cell_node",
             "cell",
-            {name: read(given[name]) for name, read in CELL_READERS.items() if given[name]},
+            cell,
         ),
         node("vipa_policy", "arm_node", "arm", {}),
     ]
+    for number, place in enumerate(name.strip() for name in given["calibration"].split(",") if name.strip()):
+        # The first has the name that parameter files know.
+        name = f"calibrated_camera{number + 1 if number else ''}"
+        file = {"file": str(Path(place).expanduser().resolve())}
+        actions.append(node("vipa_policy", "calibrated_camera_node", name, file))
     if given["policy"] == "scripted":
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:

@@ -55,8 +55,8 @@ class Collection:
     def add(self, view: BoardView, lens: Lens, base_from_hand: Array) -> None:
         """Keep what was seen at a pose (4, 4) of the hand.
 
-        Raises CalibrationError where the pose is none or known already, where the camera is another one than before, and
-        as ``board.locate`` does.
+        Raises CalibrationError where the pose is none or known already, where the camera is another one than before,
+        and as ``board.locate`` does.
         """
         matrix = np.asarray(base_from_hand, dtype=float)
         if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or not geometry.is_rotation(matrix):
@@ -68,8 +68,8 @@ class Collection:
             )
         if not self.is_new(matrix):
             raise CalibrationError(
-                f"this pose is known: within {math.degrees(NEW_ANGLE):.0f} degrees and {1000.0 * NEW_DISTANCE:.0f} mm of "
-                "one collected; turn or move the hand further"
+                f"this pose is known: within {math.degrees(NEW_ANGLE):.0f} degrees and {1000.0 * NEW_DISTANCE:.0f} mm "
+                "of one collected; turn or move the hand further"
             )
         item = sample(self.board, view, lens, matrix)
         self._lens = self._lens or lens

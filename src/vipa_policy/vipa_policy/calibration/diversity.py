@@ -58,12 +58,12 @@ def measure(poses: Sequence[Array], views: Sequence[BoardView], lens: Lens) -> D
     spreads, axes = rotation_spread(poses)
     coverage = _coverage(views, lens)
     blocking = tuple(
-        _turn(axis, spread, axes[:number])
+        _turn(axis, spread)
         for number, (spread, axis) in enumerate(zip(spreads, axes, strict=True))
         if number < 2 and spread < LEAST_SPREAD
     )
     better = [
-        _turn(axis, spread, axes[:number])
+        _turn(axis, spread)
         for number, (spread, axis) in enumerate(zip(spreads, axes, strict=True))
         if spread < GOOD_SPREAD
     ]
@@ -97,13 +97,10 @@ def _coverage(views: Sequence[BoardView], lens: Lens) -> int:
     return len(fields)
 
 
-def _turn(axis: Array, spread: float, stronger: Array) -> str:
-    """Return the advice to turn about an axis of the hand; where several would do, it is away from the stronger ones."""
+def _turn(axis: Array, spread: float) -> str:
+    """Return the advice to turn about an axis of the hand, which has turned by ``spread`` rad RMS so far."""
     name = "xyz"[int(np.argmax(np.abs(axis)))]
     exact = ", ".join(f"{value:.1f}" for value in axis * np.sign(axis[np.argmax(np.abs(axis))]))
-    if np.max(np.abs(axis)) > 0.9:
-        about = f"the hand's {name} axis"
-    else:
-        about = f"the axis ({exact}) of the hand"
+    about = f"the hand's {name} axis" if np.max(np.abs(axis)) > 0.9 else f"the axis ({exact}) of the hand"
     degrees = math.degrees(spread)
     return f"turn the hand about {about} by 15 to 30 degrees both ways (so far {degrees:.0f} degrees RMS)"

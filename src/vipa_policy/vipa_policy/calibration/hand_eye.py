@@ -5,9 +5,9 @@ Both modes are one equation. With A the hand's pose as TF tells it (inverted for
     camera_from_board(i) = X^-1 A(i) Z        eye_in_hand: X = hand_from_camera, A = hand_from_base, Z = base_from_board
                                               eye_to_hand: X = base_from_camera, A = base_from_hand, Z = hand_from_board
 
-OpenCV's closed forms (Tsai, Park, Horaud, Andreff, Daniilidis) give a first guess from single-picture poses; what counts
-is the second step, which moves X and Z until all corners of all pictures are reprojected best. It weighs a corner by
-what it tells: the depth of a small board, poor in a single picture, hardly matters.
+OpenCV's closed forms (Tsai, Park, Horaud, Andreff, Daniilidis) give a first guess from single-picture poses; what
+counts is the second step, which moves X and Z until all corners of all pictures are reprojected best. It weighs a
+corner by what it tells: the depth of a small board, poor in a single picture, hardly matters.
 Guarded by tests/unit/test_hand_eye.py and tests/sim/test_calibration_trials.py.
 """
 
@@ -17,7 +17,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -35,7 +35,7 @@ FEWEST_POSES: Final = 5
 HUBER: Final = 1.0
 """px beyond which a corner pulls by its side alone and no longer by its distance: a misread one must not decide."""
 SCALE_TOLERANCE: Final = 0.01
-"""A board whose squares fit the arm's motion better at another size than this share of the stated one is another one."""
+"""A board whose squares fit the arm's motion better at a size that is off by more than this share is another one."""
 SCALE_CERTAINTY: Final = 6.0
 """Standard deviations by which the other size must be certain before it is believed."""
 LARGEST_RESIDUAL: Final = 0.5
@@ -141,6 +141,14 @@ def solve(
     return HandEye(mode, matrix, carried, residual, diversity)
 
 
+def closed_form(mode: Mode, board: Board, lens: Lens, samples: Sequence[Sample]) -> Array:
+    """Return parent_from_camera (4, 4) by OpenCV's closed forms alone: where ``solve`` begins, and its baseline.
+
+    Raises CalibrationError where none of them gives a pose.
+    """
+    return _Problem(mode, board, lens, samples).closed_form()[0]
+
+
 def _refuse_degenerate(diversity: Diversity, count: int) -> None:
     if count < FEWEST_POSES:
         raise DegenerateMotion(
@@ -170,7 +178,7 @@ class _Problem:
     def closed_form(self) -> tuple[Array, Array]:
         """Return the X and Z (4, 4) of the closed form that reprojects best."""
         inverted = geometry.inverse(self._chain)
-        candidates = []
+        candidates: list[tuple[float, int, Array, Array]] = []
         for method in _CLOSED_FORMS:
             try:
                 rotation, translation = cv2.calibrateHandEye(
@@ -188,8 +196,8 @@ class _Problem:
             if not geometry.is_rotation(matrix) or not np.all(np.isfinite(matrix)):
                 continue
             carried = _mean([chain @ matrix @ pose for chain, pose in zip(inverted, self._seen, strict=True)])
-            error = float(np.median(np.linalg.norm(self._offsets(matrix, carried), axis=1)))
-            candidates.append((error, len(candidates), matrix, carried))
+            offset = float(np.median(np.linalg.norm(self._offsets(matrix, carried), axis=1)))
+            candidates.append((offset, len(candidates), matrix, carried))
         if not candidates:
             raise CalibrationError("no closed form solves these poses; collect anew, with larger motions between them")
         _, _, matrix, carried = min(candidates, key=lambda item: item[:2])
@@ -217,11 +225,11 @@ class _Problem:
         if abs(scale - 1.0) > SCALE_TOLERANCE and certain:
             square = self._board.square
             raise WrongBoard(
-                f"by the arm's motion the squares measure {1000.0 * square * scale:.2f} mm, {1000.0 * square:.2f} mm were "
-                "given; measure the print and correct the board's description (printers scale to fit the page)"
+                f"by the arm's motion the squares measure {1000.0 * square * scale:.2f} mm, {1000.0 * square:.2f} mm "
+                "were given; measure the print and correct the board's description (printers scale to fit the page)"
             )
 
-    def _least_squares(self, matrix: Array, carried: Array, size: bool) -> object:
+    def _least_squares(self, matrix: Array, carried: Array, size: bool) -> Any:
         def residuals(values: Array) -> Array:
             scale = float(np.exp(values[12])) if size else 1.0
             return self._offsets(_moved(matrix, values[:6]), _moved(carried, values[6:12]), scale).ravel()

@@ -1,8 +1,8 @@
 """How a calibration enters TF without giving a frame two parents: the single place for that rule.
 
-A camera's driver publishes a tree of its own: camera_link above camera_color_frame above camera_color_optical_frame, with
-the factory's extrinsics. What was calibrated is the optical frame, deep inside that tree; publishing it as a child of
-the base would give it two parents, and TF would follow whichever spoke last. So the tree is hung up by its root:
+A camera's driver publishes a tree of its own: camera_link above camera_color_frame above camera_color_optical_frame,
+with the factory's extrinsics. What was calibrated is the optical frame, deep inside that tree; publishing it as a child
+of the base would give it two parents, and TF would follow whichever spoke last. So the tree is hung up by its root:
 
     parent_from_root = parent_from_camera (root_from_camera)^-1
 

@@ -26,8 +26,8 @@ def to_svg(board: Board) -> str:
         f'<rect width="100%" height="100%" fill="white"/>\n'
         f'<image x="{MARGIN:g}" y="{MARGIN:g}" width="{width:g}" height="{height:g}" '
         f'style="image-rendering:pixelated" href="data:image/png;base64,{data}"/>\n'
-        f'<text x="{MARGIN:g}" y="{height + MARGIN + 5.0:g}" font-size="3.5">{board} (m): print at 100 %, glue on a flat '
-        "plate, measure a square</text>\n</svg>\n"
+        f'<text x="{MARGIN:g}" y="{height + MARGIN + 5.0:g}" font-size="3.5">{board} (m): print at 100 %, glue on a '
+        "flat plate, measure a square</text>\n</svg>\n"
     )
 
 

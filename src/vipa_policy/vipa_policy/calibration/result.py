@@ -79,8 +79,9 @@ class Figures:
     def __str__(self) -> str:
         return (
             f"{self.poses} poses; on poses held out {self.held_out_reprojection:.2f} px, "
-            f"{1000.0 * self.held_out_position:.2f} mm, {math.degrees(self.held_out_rotation):.3f} degrees RMS; standard "
-            f"error of the camera {1000.0 * self.position_error:.2f} mm, {math.degrees(self.rotation_error):.3f} degrees"
+            f"{1000.0 * self.held_out_position:.2f} mm, {math.degrees(self.held_out_rotation):.3f} degrees RMS; "
+            f"standard error of the camera {1000.0 * self.position_error:.2f} mm, "
+            f"{math.degrees(self.rotation_error):.3f} degrees"
         )
 
 
@@ -197,7 +198,8 @@ class Calibration:
             raise CalibrationError(f"{where} is no calibration; expected the file that `calibrate` wrote")
         if values["version"] > VERSION:
             raise CalibrationError(
-                f"{where} is of version {values['version']}, this software reads {VERSION} and older: update vipa_policy"
+                f"{where} is of version {values['version']}, this software reads {VERSION} and older: "
+                "update vipa_policy"
             )
         try:
             lens = values["lens"]

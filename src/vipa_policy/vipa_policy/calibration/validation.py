@@ -1,8 +1,9 @@
 """How good a calibration is, measured on poses that it has not seen. Guarded by tests/unit/test_hand_eye.py.
 
-Every pose is left out once, the camera solved from the others, and the board's place predicted for it. The residuals on
-the poses left out are what a user may expect elsewhere; the scatter of the solutions is the jackknife's standard error
-(Efron and Stein 1981), which, unlike the one of a fit, knows that an arm's error is the same for all corners of a picture.
+Every pose is left out once, the camera solved from the others, and the board's place predicted for it. The residuals
+on the poses left out are what a user may expect elsewhere; the scatter of the solutions is the jackknife's standard
+error (Efron and Stein 1981), which, unlike the one of a fit, knows that an arm's error is the same for all corners of a
+picture.
 """
 
 from __future__ import annotations

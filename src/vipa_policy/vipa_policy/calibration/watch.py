@@ -1,7 +1,7 @@
 """Notices a camera that was bumped: the board is reprojected by way of the arm and compared with where it is seen.
 
-One misread picture means nothing and a board out of sight proves nothing, so the judgement is the median of the last few
-comparisons. Guarded by tests/unit/test_calibration_watch.py.
+One misread picture means nothing and a board out of sight proves nothing, so the judgement is the median of the last
+few comparisons. Guarded by tests/unit/test_calibration_watch.py.
 """
 
 from __future__ import annotations

@@ -156,7 +156,8 @@ class CellNode(Node):
         return [(name, NAMESPACES[name], self._cell.optical_frame(name)) for name in self._cell.camera_names]
 
     def _publish_static(self) -> None:
-        edges = self._cell.link_transforms().static
+        left_out = self._values.calibrated_frames.split()
+        edges = [edge for edge in self._cell.link_transforms().static if edge.child not in left_out]
         self._static.publish(
             [(edge.parent, edge.child, edge.parent_from_child) for edge in edges],
             stamp_from_nanoseconds(self._stamp_ns),

@@ -36,6 +36,7 @@ class CellParameters:
     state_rate: float
     real_time_factor: float
     largest_jump: float
+    calibrated_frames: str
 
 
 def _real(low: float, high: float) -> dict[str, Any]:
@@ -63,6 +64,12 @@ DECLARATIONS: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
         0.05,
         "m, a pose target further than this from the arm is refused",
         {**_real(0.001, 1.0), **FIXED},
+    ),
+    (
+        "calibrated_frames",
+        "",
+        "camera_link, wrist_link or both, with a blank between: not hung into TF, because a calibration does",
+        FIXED,
     ),
 )
 
