@@ -14,9 +14,6 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node
 
-from vipa_policy.calibration.result import Calibration
-from vipa_policy.errors import CalibrationError
-
 SHARE = Path(get_package_share_directory("vipa_bringup"))
 BOOLEAN = ["true", "false"]
 FROM_FILE = ["", "true", "false"]
@@ -91,10 +88,15 @@ CELL_READERS: dict[str, Any] = {
 }
 
 
-def calibrations(text: str) -> list[Calibration]:
-    """Return the calibrations of files named with commas between; raises where one cannot be read."""
+def calibrations(text: str) -> dict[str, str]:
+    """Return file -> root frame of the camera, of files named with commas between; raises where one cannot be read."""
+    # Only where there are some: it takes a second.
+    from vipa_policy.calibration.result import Calibration
+    from vipa_policy.errors import CalibrationError
+
+    files = [str(Path(name.strip()).expanduser().resolve()) for name in text.split(",") if name.strip()]
     try:
-        return [Calibration.load(name.strip()) for name in text.split(",") if name.strip()]
+        return {file: Calibration.load(file).frames.root for file in files}
     except CalibrationError as error:
         raise RuntimeError(f"calibration:={text}: {error}") from error
 
@@ -133,25 +135,19 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         )
 
     cell = {name: read(given[name]) for name, read in CELL_READERS.items() if given[name]}
-    calibrated = calibrations(given["calibration"])
+    calibrated = calibrations(given["calibration"]) if given["calibration"] else {}
     if calibrated:
-        cell["calibrated_frames"] = " ".join(item.frames.root for item in calibrated)
+        cell["calibrated_frames"] = " ".join(calibrated.values())
     actions: list[LaunchDescriptionEntity] = [
         LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
         *environment(context, simulated),
-        node(
-            "vipa_sim",
-            "cell_node",
-            "cell",
-            cell,
-        ),
+        node("vipa_sim", "cell_node", "cell", cell),
         node("vipa_policy", "arm_node", "arm", {}),
     ]
-    for number, place in enumerate(name.strip() for name in given["calibration"].split(",") if name.strip()):
+    for number, file in enumerate(calibrated):
         # The first has the name that parameter files know.
         name = f"calibrated_camera{number + 1 if number else ''}"
-        file = {"file": str(Path(place).expanduser().resolve())}
-        actions.append(node("vipa_policy", "calibrated_camera_node", name, file))
+        actions.append(node("vipa_policy", "calibrated_camera_node", name, {"file": file}))
     if given["policy"] == "scripted":
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vipa_policy import geometry
 from vipa_policy.calibration.lens import Lens
 from vipa_policy.errors import BoardNotSeen, CalibrationError, WrongBoard
 from vipa_policy.geometry import Array
@@ -204,13 +205,19 @@ def locate(board: Board, view: BoardView, lens: Lens) -> BoardPose:
     )
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = cv2.Rodrigues(rotation)[0], np.ravel(translation)
-    misfit = rms(lens.project(points @ matrix[:3, :3].T + matrix[:3, 3]) - pixels)
+    misfit = rms(reprojection(board, view, lens, matrix))
     if not misfit <= LARGEST_MISFIT * side:
         raise WrongBoard(
             f"the corners seen lie {misfit:.1f} px from where the board {board} would have them; check columns, rows, "
             "'legacy' and the camera's intrinsics, and that the board is flat"
         )
     return BoardPose(matrix, misfit)
+
+
+def reprojection(board: Board, view: BoardView, lens: Lens, camera_from_board: Array) -> Array:
+    """Return offsets (n, 2) in px from where corners are seen to where they are expected, both without distortion."""
+    points = geometry.apply(camera_from_board, board.corners[view.ids])
+    return lens.project(points) - lens.straighten(view.pixels)
 
 
 def rms(offsets: Array) -> float:

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from vipa_policy import geometry
-from vipa_policy.calibration.board import Board, BoardPose, BoardView, locate, rms
+from vipa_policy.calibration.board import FEWEST_CORNERS, Board, BoardPose, BoardView, locate, reprojection, rms
 from vipa_policy.calibration.diversity import Diversity, measure
 from vipa_policy.calibration.lens import Lens
 from vipa_policy.errors import CalibrationError, DegenerateMotion, WrongBoard
@@ -38,6 +38,9 @@ SCALE_TOLERANCE: Final = 0.01
 """A board whose squares fit the arm's motion better at a size that is off by more than this share is another one."""
 SCALE_CERTAINTY: Final = 6.0
 """Standard deviations by which the other size must be certain before it is believed."""
+STRAY: Final = 4.0
+"""A corner further off than this times the median of its picture's, and than STRAY_FLOOR px, is left out."""
+STRAY_FLOOR: Final = 0.15
 LARGEST_RESIDUAL: Final = 0.5
 """RMS reprojection error in sides of a square beyond which X and Z explain nothing: the board or the camera moved."""
 
@@ -103,8 +106,18 @@ def chained(mode: Mode, parent_from_camera: Array, base_from_hand: Array, carrie
 
 
 def sample(board: Board, view: BoardView, lens: Lens, base_from_hand: Array) -> Sample:
-    """Return a sample of corners seen while the hand was at a pose (4, 4). Raises as ``locate`` does."""
-    return Sample(np.asarray(base_from_hand, dtype=float), view, locate(board, view, lens))
+    """Return a sample of corners seen while the hand was at a pose (4, 4). Raises as ``locate`` does.
+
+    Corners that do not lie where the others put them are left out: at the edge of a finger, or where a marker's own
+    corner came into the search window, one is half a pixel off while its neighbours are good to a tenth.
+    """
+    pose = locate(board, view, lens)
+    offsets = np.linalg.norm(reprojection(board, view, lens, pose.camera_from_board), axis=1)
+    kept = offsets <= max(STRAY * float(np.median(offsets)), STRAY_FLOOR)
+    if np.count_nonzero(kept) >= FEWEST_CORNERS and not np.all(kept):
+        view = BoardView(view.ids[kept], view.pixels[kept])
+        pose = locate(board, view, lens)
+    return Sample(np.asarray(base_from_hand, dtype=float), view, pose)
 
 
 def solve(

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vipa_policy import geometry
-from vipa_policy.calibration.board import Board, rms
+from vipa_policy.calibration.board import Board, reprojection, rms
 from vipa_policy.calibration.hand_eye import HandEye, Mode, Sample, solve
 from vipa_policy.calibration.lens import Lens
 
@@ -53,8 +53,7 @@ def hold_out(mode: Mode, board: Board, lens: Lens, samples: Sequence[Sample], so
         found = solve(mode, board, lens, rest, start=solution, strict=False)
         others.append(found.parent_from_camera)
         predicted, seen = found.camera_from_board(item.base_from_hand), item.pose.camera_from_board
-        corners = geometry.apply(predicted, board.corners[item.view.ids])
-        offsets.append(lens.project(corners) - lens.straighten(item.view.pixels))
+        offsets.append(reprojection(board, item.view, lens, predicted))
         distances.append(float(np.linalg.norm(geometry.apply(predicted, middle) - geometry.apply(seen, middle))))
         angles.append(geometry.rotation_angle(predicted, seen))
     errors = [rms(item) for item in offsets]

@@ -159,7 +159,7 @@ class BoardEye:
 
 
 def listen_to_static(node: Node, learn: Any) -> Any:
-    """Subscribe to ``/tf_static``; ``learn`` gets parent, child and parent_from_child (4, 4) of each sound transform."""
+    """Subscribe to ``/tf_static``; ``learn`` gets parent, child and parent_from_child (4, 4) of every one."""
 
     def callback(message: TFMessage) -> None:
         for item in message.transforms:

@@ -254,8 +254,8 @@ class CalibratedCameraNode(ManagedNode):
         assert self._calibration is not None
         seen, allowed = 1000.0 * self._watch.deviation, 1000.0 * self._values["tolerance"]
         return (
-            f"camera {self._calibration.frames.camera} was bumped: the board is seen {seen:.1f} mm from where it must be, "
-            f"{allowed:.1f} mm are allowed; put the camera (or the board) back or calibrate anew, then call arm/resume"
+            f"camera {self._calibration.frames.camera} was bumped: the board is seen {seen:.1f} mm from where it must "
+            f"be, {allowed:.1f} mm are allowed; put camera (or board) back or calibrate anew, then call arm/resume"
         )
 
     def _stop_arm(self, reason: str) -> None:
@@ -287,8 +287,8 @@ class CalibratedCameraNode(ManagedNode):
         elif age > self._values["oldest"] or age < -1.0:
             self.diagnostics.report(
                 DiagnosticStatus.WARN,
-                f"the calibration is {age:.0f} days old, expected at most {self._values['oldest']:g}; calibrate anew, or "
-                "raise oldest",
+                f"the calibration is {age:.0f} days old, expected at most {self._values['oldest']:g}; calibrate anew, "
+                "or raise oldest",
             )
         elif self._values["watch"] != "off" and self._verdict is Verdict.UNKNOWN:
             self.diagnostics.report(DiagnosticStatus.WARN, f"the camera's place is not checked: {self._problem}")
