@@ -9,6 +9,7 @@ from vipa_policy import geometry
 from vipa_policy.calibration.board import Board, BoardView
 from vipa_policy.calibration.hand_eye import Mode, Sample, chained, sample
 from vipa_policy.calibration.lens import Lens
+from vipa_policy.calibration.result import Calibration, Figures, Frames
 from vipa_policy.geometry import Array
 
 WIDTH, HEIGHT = 640, 480
@@ -89,3 +90,18 @@ def picture_of(
     small = cv2.resize(drawn, (lens.width, lens.height), interpolation=cv2.INTER_AREA).astype(float)
     noisy = np.clip(np.rint(20.0 + 0.8 * small + random.normal(0.0, noise, small.shape)), 0, 255).astype(np.uint8)
     return np.repeat(noisy[..., None], 3, axis=2)
+
+
+def finished(mode: Mode, rig: Rig | None = None, frames: Frames | None = None) -> Calibration:
+    """The calibration of a rig as its truth has it, as if it had been solved."""
+    rig = rig or Rig(mode, 0)
+    return Calibration(
+        mode=mode,
+        frames=frames or Frames("fr3_link0", "fr3_hand", "camera_color_optical_frame", "camera_link"),
+        camera_topic="camera/camera",
+        parent_from_camera=rig.parent_from_camera,
+        carrier_from_board=rig.carrier_from_board,
+        board=rig.board,
+        lens=rig.lens,
+        figures=Figures(15, 0.14, 0.15, 0.0004, 0.002, 0.0001, 0.0002),
+    )

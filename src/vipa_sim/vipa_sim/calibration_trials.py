@@ -36,6 +36,8 @@ LARGEST_TURN: Final = math.radians(40.0)
 """Of the board against facing the camera squarely."""
 FEWEST_CORNERS: Final = 12
 """Half of the board: what a person would accept in the picture."""
+LOWEST: Final = -0.001
+"""m above the table, of the board's corners: it does not dip into it."""
 MOST_ATTEMPTS: Final = 600
 """Poses tried for one placement: out of reach, out of sight or hidden ones are many."""
 
@@ -140,10 +142,12 @@ class CalibrationCell:
         self.cell.close()
 
     def _is_in_sight(self, hand: Array) -> bool:
-        """Tell whether the board's corners would lie in the picture, before anything is drawn."""
+        """Tell whether the board would be clear of the table and in the picture, before anything is drawn."""
         board = (
             hand @ self.placement.carrier_from_board if self.placement.on_hand else self.placement.carrier_from_board
         )
+        if np.min(geometry.apply(board, self.board.corners)[:, 2]) < LOWEST:
+            return False
         camera = hand @ self.parent_from_camera if self.mode is Mode.EYE_IN_HAND else self.parent_from_camera
         points = geometry.apply(geometry.inverse(camera) @ board, self.board.corners)
         pixels = self.lens.project(points)
