@@ -28,8 +28,8 @@ GOOD_SPREAD: Final = math.radians(9.0)
 """RMS angle about each axis that is asked for; turns of 15 degrees both ways give it."""
 GRID: Final = 3
 """The picture is divided into so many rows and columns."""
-GOOD_COVERAGE: Final = 6
-"""Of the nine fields of the picture, how many the board should have been in."""
+GOOD_COVERAGE: Final = 4
+"""Of the nine fields of the picture, how many the board should have been in; a scene camera sees the arm in few."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,6 @@ def _turn(axis: Array, spread: float) -> str:
     """Return the advice to turn about an axis of the hand, which has turned by ``spread`` rad RMS so far."""
     name = "xyz"[int(np.argmax(np.abs(axis)))]
     exact = ", ".join(f"{value:.1f}" for value in axis * np.sign(axis[np.argmax(np.abs(axis))]))
-    about = f"the hand's {name} axis" if np.max(np.abs(axis)) > 0.9 else f"the axis ({exact}) of the hand"
+    about = f"the hand's {name} axis" if np.max(np.abs(axis)) > 0.9 else f"its axis ({exact}), mostly {name}"
     degrees = math.degrees(spread)
     return f"turn the hand about {about} by 15 to 30 degrees both ways (so far {degrees:.0f} degrees RMS)"

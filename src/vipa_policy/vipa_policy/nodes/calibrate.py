@@ -55,9 +55,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return options, ros
 
 
-def make_node(options: argparse.Namespace) -> CalibrationNode:
-    """Return the calibration node with the command line's values."""
+def make_node(options: argparse.Namespace, **more: Any) -> CalibrationNode:
+    """Return the calibration node with the command line's values, and ``more`` parameters."""
     values: dict[str, Any] = {
+        **more,
         "mode": options.mode,
         "board": options.board,
         "camera_topic": options.camera_topic,
