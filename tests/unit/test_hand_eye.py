@@ -80,8 +80,9 @@ def test_misread_corners_do_not_decide(mode: Mode) -> None:
         pixels[rig.random.integers(0, len(pixels), 2)] += rig.random.normal(0.0, 8.0, (2, 2))
         samples[index] = replace(samples[index], view=BoardView(samples[index].view.ids, pixels))
     distance, angle = errors(run(rig, samples).parent_from_camera, rig)
-    assert distance < 1.5
-    assert angle < 0.15
+    # Plain least squares would be 1.2 mm off here.
+    assert distance < 0.6
+    assert angle < 0.05
 
 
 @MODES

@@ -145,7 +145,8 @@ class BoardEye:
 
     @staticmethod
     def _stamp(nanoseconds: int) -> Any:
-        return stamp_from_nanoseconds(max(nanoseconds, 0))
+        # Not 0, which asks TF for the newest.
+        return stamp_from_nanoseconds(max(nanoseconds, 1))
 
     def _take(self) -> Image | None:
         serialised, self._image = self._image, None

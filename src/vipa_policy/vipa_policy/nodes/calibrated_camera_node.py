@@ -197,7 +197,10 @@ class CalibratedCameraNode(ManagedNode):
         before = self._verdict
         try:
             sighting = self._eye.look()
-            self._problem = self._compare(sighting) if sighting is not None else self._problem
+            if sighting is not None:
+                self._problem = self._compare(sighting)
+            elif self._verdict is Verdict.UNKNOWN:
+                self._problem = self._problem or f"no new picture on {self._eye.topic}"
         except VipaError as error:
             self._problem = str(error)
         self._verdict = self._watch.verdict(self.now)
