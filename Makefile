@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint eval-cell clean distclean
+.PHONY: help setup demo test lint eval-cell eval-calibration clean distclean
 
 VENV ?= .venv
 TASK ?= reach
@@ -18,7 +18,7 @@ IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing and build ros2_ws (minutes the first time, then seconds)
 	@$(SETUP)
@@ -35,6 +35,9 @@ lint: setup  ## formatting, rules and types
 eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 CAMERA="x y z roll pitch yaw"
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
 	  $${CAMERA:+"--camera=$$CAMERA"}
+
+eval-calibration: setup  ## hand-eye calibration against the simulator's truth: 20 placements of each kind of camera
+	@$(IN_WORKSPACE) ros2 run vipa_sim eval_calibration
 
 clean:  ## remove what colcon built and the caches
 	@rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache .hypothesis

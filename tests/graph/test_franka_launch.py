@@ -20,6 +20,7 @@ pytestmark = pytest.mark.graph
         ("image_width:=wide", "expected a number for image_width"),
         ("policy:=other", "is not valid"),
         ("params_file:=/nowhere.yaml", "expected a parameter file"),
+        ("calibration:=/nowhere.yaml", "expected a calibration at /nowhere.yaml"),
     ],
 )
 def test_a_mistaken_argument_is_refused(launch_process: ProcessStarter, argument: str, words: str) -> None:
