@@ -34,7 +34,7 @@ from vipa_policy.nodes.conversions import (
     stamp_from_nanoseconds,
     transform_stamped,
 )
-from vipa_policy.observation import Chunk, Observation
+from vipa_policy.observation import Chunk, CommittedTail, Observation
 
 WIDTH, HEIGHT = 64, 48
 STEP = 10_000_000  # ns of simulated time
@@ -70,13 +70,22 @@ class FakePolicy:
         self.name, self.device = "fake", "cpu"
         self.goals = {"reach the red block": np.array([0.6, 0.1, 0.1]), "go left": np.array([0.4, 0.3, 0.3])}
         self.observations: list[Observation] = []
+        self.committed: list[CommittedTail | None] = []
         self.fail = False
 
     def check_instruction(self, text: str) -> None:
         if text not in self.goals:
             raise InstructionError(f"unknown words in {text!r}")
 
-    def predict(self, observation: Observation, instruction: str, *, seed: int | None, flow_steps: int | None) -> Chunk:
+    def predict(
+        self,
+        observation: Observation,
+        instruction: str,
+        *,
+        committed: CommittedTail | None,
+        seed: int | None,
+        flow_steps: int | None,
+    ) -> Chunk:
         if self.fail:
             raise RuntimeError("out of memory")
         view = observation.views[0]
@@ -85,6 +94,7 @@ class FakePolicy:
         if not np.isfinite(view.depth).any() or not (np.nan_to_num(view.depth) > 0.0).any():
             raise ObservationError("expected depth, got none in any pixel")
         self.observations.append(observation)
+        self.committed.append(committed)
         start = BASE_FROM_CAMERA @ observation.camera_from_tip
         rows = np.tile(start, (self.contract.horizon, 1, 1))
         way = self.goals[instruction] - start[:3, 3]

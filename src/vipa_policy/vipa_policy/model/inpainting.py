@@ -17,18 +17,18 @@ The single place for these maths. Guarded by tests/unit/test_inpainting.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicHermiteSpline
+from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract, check
-from vipa_policy.control.timeline import BaseChunk, Target, Timeline
-from vipa_policy.errors import ChunkError, ObservationError
+from vipa_policy.errors import ObservationError
 from vipa_policy.geometry import Array
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.observation import CommittedTail
@@ -48,8 +48,11 @@ class Guidance:
     action: Tensor
     weights: Tensor
 
-    def __call__(self, action: Tensor) -> Tensor:
-        """Return actions (N, horizon, ACTION_SIZE) drawn to the given ones; a frozen row is exactly the given one."""
+    def __call__(self, action: Tensor, tau: float = 0.0) -> Tensor:
+        """Return actions (N, horizon, ACTION_SIZE) drawn to the given ones; a frozen row is exactly the given one.
+
+        The weights are the same at every time ``tau``, so one captured graph serves all steps.
+        """
         return torch.lerp(action, self.action.to(action.dtype), self.weights.to(action.dtype))
 
     @property
@@ -85,8 +88,7 @@ def guide(
 ) -> Guidance | None:
     """Return what an observation's chunk is drawn to, None where the tail has no row in the chunk's time.
 
-    The tail is read at the times of the new chunk's rows, along the curve that the arm follows between rows. A row up
-    to one period before the tail's first is taken from the curve's continuation backwards, as the arm does.
+    The tail is read at the times of the new chunk's rows, between its own rows and up to one period before the first.
 
     Args:
         tail: what the arm is committed to.
@@ -109,16 +111,12 @@ def guide(
     known = (place >= -1.0 - GRACE) & (place <= len(tail.base_from_tip) - 1.0 + GRACE)
     if not known.any():
         return None
-    targets = along(tail, due)
-    poses = np.tile(np.eye(4), (contract.horizon, 1, 1))
-    poses[:, :3, 3] = [target.position for target in targets]
-    poses[:, :3, :3] = [target.rotation.as_matrix() for target in targets]
-    camera_from_tip = tail.camera_from_base @ poses
+    camera_from_tip = tail.camera_from_base @ poses_at(tail.base_from_tip, place)
     rows = np.concatenate(
         [
             camera_from_tip[:, :3, 3],
             geometry.rotation_to_6d(camera_from_tip[:, :3, :3]),
-            np.array([[target.gripper] for target in targets]),
+            tail.gripper[np.floor(np.clip(place + GRACE, 0, len(tail.gripper) - 1)).astype(int), None],
         ],
         axis=1,
     )
@@ -128,21 +126,38 @@ def guide(
     return Guidance(action, tensor(weights[:, None], device))
 
 
-def along(tail: CommittedTail, due: Array) -> Sequence[Target]:
-    """Return where the arm follows the tail at times (rows,) in s; raises ObservationError where it could not."""
-    period = tail.contract.control_period
-    chunk = BaseChunk(1, tail.first_due - period, period, tail.base_from_tip, tail.gripper)
-    timeline = Timeline(crossfade=0.0)
-    try:
-        timeline.accept(chunk, chunk.stamp)
-    except ChunkError as error:
-        raise ObservationError(f"expected a committed tail that the arm can follow: {error}") from error
-    found = [timeline.at(float(time)) for time in due]
-    return [target for target in found if target is not None]
+def poses_at(rows: Array, place: Array) -> Array:
+    """Return poses (m, 4, 4) between rows (n, 4, 4), at places (m,) counted in rows from the first.
+
+    Positions lie on a cubic with the rows' central differences as slopes, rotations on the shortest way between rows.
+    Before the first row, the way from it to the second is gone backwards, one row at most.
+    """
+    following = min(1, len(rows) - 1)
+    positions = np.concatenate([[2.0 * rows[0, :3, 3] - rows[following, :3, 3]], rows[:, :3, 3]])
+    first, second = Rotation.from_matrix(rows[0, :3, :3]), Rotation.from_matrix(rows[following, :3, :3])
+    rotations = Rotation.concatenate([first * second.inv() * first, Rotation.from_matrix(rows[:, :3, :3])])
+    knots = np.arange(-1.0, len(rows))
+    at = np.clip(place, knots[0], knots[-1])
+    poses = np.tile(np.eye(4), (len(place), 1, 1))
+    poses[:, :3, 3] = CubicHermiteSpline(knots, positions, np.gradient(positions, axis=0))(at)
+    poses[:, :3, :3] = Slerp(knots, rotations)(at).as_matrix()
+    return poses
 
 
 def check_numbers(tail: CommittedTail) -> None:
     """Refuse a tail that cannot be placed in time or space; raises ObservationError."""
+    rows = len(tail.base_from_tip)
+    if tail.base_from_tip.shape != (rows, 4, 4) or tail.gripper.shape != (rows,):
+        raise ObservationError(
+            f"expected a committed tail of poses (rows, 4, 4) and gripper widths (rows,), got "
+            f"{tail.base_from_tip.shape} and {tail.gripper.shape}; take both from the same message"
+        )
+    wrong = [index for index, pose in enumerate(tail.base_from_tip) if not geometry.is_rotation(pose)]
+    if wrong or not (np.isfinite(tail.base_from_tip).all() and np.isfinite(tail.gripper).all()):
+        raise ObservationError(
+            "expected finite poses and gripper widths and a rotation in every row of a committed tail, got "
+            f"{f'none in row {wrong[0]}' if wrong else 'NaN or infinity'}; predict without the tail"
+        )
     if tail.camera_from_base.shape != (4, 4) or not geometry.is_rotation(tail.camera_from_base):
         raise ObservationError(
             "expected camera_from_base of a committed tail as a 4 x 4 transform, got "

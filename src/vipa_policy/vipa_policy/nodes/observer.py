@@ -107,6 +107,10 @@ class Observer:
             parts = self._synchroniser.take(now)
         return None if parts is None else self._build(parts)
 
+    def camera_from(self, observed: Observed, frame: str) -> Array:
+        """Return (4, 4) from a frame to the reference camera's, both at the image's stamp; errors as in ``observe``."""
+        return self._transform(observed.header, frame, observed.header.stamp)
+
     def _prefixes(self) -> dict[str, str]:
         names, topics = self._values["camera_names"], self._values["camera_topics"]
         if len(names) != len(topics):

@@ -11,8 +11,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PointStamped
@@ -22,16 +22,17 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
 from vipa_msgs.msg import ActionChunk, ChunkTimings, ExecutionState, PolicyStatus
-from vipa_policy.contract import ActionContract
 from vipa_policy.errors import InstructionError, ObservationError, VipaError
 from vipa_policy.instruction import Change, InstructionLatch
+from vipa_policy.nodes.commitment import Commitment, Published
 from vipa_policy.nodes.conversions import chunk_to_message, point_from_array, seconds_of, stamp_from_seconds
 from vipa_policy.nodes.inference import Worker
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.observer import Observed, Observer
 from vipa_policy.nodes.parameters import values_of
+from vipa_policy.nodes.policy_interface import Loader, Policy, load
 from vipa_policy.nodes.policy_parameters import DECLARATIONS
-from vipa_policy.observation import Chunk, Observation
+from vipa_policy.observation import Chunk, CommittedTail
 
 INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -56,38 +57,6 @@ LEVELS = {
 }
 
 
-class Policy(Protocol):
-    """What the node needs of a policy; vipa_policy.model has it."""
-
-    @property
-    def contract(self) -> ActionContract:
-        """What its chunks mean."""
-
-    @property
-    def name(self) -> str:
-        """Of the checkpoint."""
-
-    @property
-    def device(self) -> Any:
-        """Where it runs."""
-
-    def check_instruction(self, text: str) -> None:
-        """Raise InstructionError on words outside what was trained."""
-
-    def predict(self, observation: Observation, instruction: str, *, seed: int | None, flow_steps: int | None) -> Chunk:
-        """Predict a chunk."""
-
-
-Loader = Callable[[str, str, int], Policy]
-
-
-def load(checkpoint: str, device: str, threads: int) -> Policy:
-    """Load a checkpoint of vipa_policy.model; imported here because torch takes seconds."""
-    from vipa_policy.model import load_policy
-
-    return load_policy(checkpoint, device, threads)
-
-
 class PolicyNode(ManagedNode):
     """Predicts chunks for the words in force while every part of the observation is fresh; says why where not.
 
@@ -103,6 +72,7 @@ class PolicyNode(ManagedNode):
         self._observer: Observer | None = None
         self._worker: Worker | None = None
         self._latch = InstructionLatch()
+        self._commitment = Commitment()
         self._refusal = ""
         self._arm_stopped = False
         self._epoch = 0  # counts what makes a prediction in progress worthless
@@ -171,6 +141,7 @@ class PolicyNode(ManagedNode):
         self.destroy_publisher(self._chunks)
         self.destroy_publisher(self._pointed)
         self._policy = self._observer = None
+        self._commitment = Commitment()  # chunks of another checkpoint may mean something else
         self._set_state(PolicyStatus.WAITING, "not configured")
         return TransitionCallbackReturn.SUCCESS
 
@@ -225,6 +196,7 @@ class PolicyNode(ManagedNode):
     def _on_execution_state(self, message: ExecutionState) -> None:
         """The arm's latch decides: stopped there is stopped here, resumed there is resumed here."""
         with self._lock:
+            self._commitment.heard(message)
             self._react(self._latch.relay(message.heard, seconds_of(message.heard_stamp), self.now))
             if message.stopped == self._arm_stopped:
                 return
@@ -295,15 +267,16 @@ class PolicyNode(ManagedNode):
             observed = observer.observe(self.now)
             if observed is None or (rate > 0.0 and observed.observation.stamp < self._last_stamp + 0.99 / rate):
                 return
-            began = time.monotonic()
+            began, began_at = time.monotonic(), self.now
             seed, flow_steps = self._values["seed"], self._values["flow_steps"]
             chunk = policy.predict(
                 observed.observation,
                 words,
+                committed=self._committed(policy, observer, observed, words),
                 seed=None if seed < 0 else seed,
                 flow_steps=flow_steps or None,
             )
-            self._publish(chunk, observed, time.monotonic() - began, epoch)
+            self._publish(chunk, observed, time.monotonic() - began, began_at, epoch)
         except ObservationError as error:
             with self._lock:
                 self._lose(str(error))
@@ -313,7 +286,14 @@ class PolicyNode(ManagedNode):
                 self._epoch += 1
                 self._set_state(PolicyStatus.FAILED, f"prediction failed: {type(error).__name__}: {error}")
 
-    def _publish(self, chunk: Chunk, observed: Observed, inference: float, epoch: int) -> None:
+    def _committed(self, policy: Policy, observer: Observer, observed: Observed, words: str) -> CommittedTail | None:
+        if not self._values["inpainting"]:
+            return None
+        with self._lock:
+            commitment = self._commitment
+        return commitment.tail(policy.contract, words, self.now, lambda frame: observer.camera_from(observed, frame))
+
+    def _publish(self, chunk: Chunk, observed: Observed, inference: float, began: float, epoch: int) -> None:
         with self._lock:
             # Words, a stop or a loss that came meanwhile make the prediction worthless.
             if epoch != self._epoch or self._policy is None or self._worker is None:
@@ -340,6 +320,8 @@ class PolicyNode(ManagedNode):
             )
             self._set_state(PolicyStatus.RUNNING, "")
             self._chunks.publish(message)
+            published = Published(self._chunk_id, chunk.stamp, chunk.instruction)
+            self._commitment.published(published, self.now - began)
             if chunk.pointed is not None:
                 self._pointed.publish(PointStamped(header=observed.header, point=point_from_array(chunk.pointed)))
 

@@ -10,6 +10,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("threads", 1, "of torch on a processor that other nodes share; 0 leaves torch its choice", whole(0, 256)),
     ("seed", -1, "of the flow's noise, the same for every chunk; -1 draws a fresh one each time", whole(-1, 2**31 - 1)),
     ("flow_steps", 0, "Euler steps of the flow; 0 takes the checkpoint's", whole(0, 100)),
+    ("inpainting", False, "whether chunks begin with the rows that the arm will have done by then", FREE),
     ("maximum_rate", 0.0, "Hz, most chunks per second of image stamps; 0 takes every image", real(0.0, 120.0)),
     ("base_frame", "fr3_link0", "TF frame that stands still while cameras move", FREE),
     ("camera_names", ["scene", "wrist"], "view names of the contract this node has topics for", FREE),
