@@ -25,6 +25,7 @@ setup(
         "torch>=2.11",
         "transformers>=5.17",
     ],
+    extras_require={"training": ["peft>=0.17"]},
     entry_points={
         "console_scripts": [
             "policy_node = vipa_policy.nodes.policy_node:main",

@@ -1,21 +1,26 @@
 """Training sets and the training loop: what is written is read, kills and Ctrl-C lose nothing, learning happens."""
 
 import dataclasses
+import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from support.published_model import save_published
 from support.small_network import COLOURS, make_observation, small_config
 
-from vipa_policy.errors import ContractMismatch, DatasetError, InstructionError
-from vipa_policy.model import load_policy
+from vipa_policy.errors import ContractMismatch, DatasetError, InstructionError, TrainingError
+from vipa_policy.model import checkpoint as checkpoints
+from vipa_policy.model import load_policy, published
 from vipa_policy.model.vocabulary import TaskTemplate
 from vipa_training.augmentation import jitter_colours
 from vipa_training.dataset import Dataset, DatasetWriter
 from vipa_training.finetune import main
-from vipa_training.train import Trainer, TrainingConfig, learning_rate
+from vipa_training.train import Trainer
+from vipa_training.training_config import TrainingConfig, learning_rate
 
 TEMPLATES = (TaskTemplate("reach", "reach the {colour} block", {"colour": COLOURS}),)
 
@@ -191,3 +196,81 @@ def test_the_command_trains(settings, tmp_path, capsys):
     file.write_text(yaml.safe_dump(values))
     assert main(["--config", str(file)]) == 0
     assert load_policy(settings.output, "cpu").name == "vipa-test"
+
+
+@pytest.fixture
+def post_training(settings, tmp_path):
+    """Stage 3 with adapters, from a small published model, as a configuration file would say it."""
+    folder = save_published(tmp_path / "published")
+    model = {name: dict(values) for name, values in settings.model.items()}
+    model["semantic"] = {"published": str(folder), "tokenizer": "published"}
+    model["head"]["grounding"] = "none"
+    return dataclasses.replace(
+        settings, model=model, stage="3", train_fusion=True, lora={"rank": 2, "alpha": 4}, learning_rate=1e-2,
+        gradient_checkpointing=True, warm_up=0.25, steps=4, frames=2, validation=(), save_every=100,
+    )  # fmt: skip
+
+
+def test_the_command_post_trains_a_published_model(post_training, tmp_path):
+    """From YAML to a policy: adapters merged into the language model, everything frozen as it was published."""
+    values = json.loads(json.dumps(dataclasses.asdict(post_training) | {"stage": 3}))
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(values))
+    assert main(["--config", str(file)]) == 0
+    loaded = checkpoints.load(Path(post_training.output))
+    folder = Path(post_training.model["semantic"]["published"])
+    theirs = published.load_model(loaded.config.semantic, folder, loaded.vocabulary.image_token).state_dict()
+    changed = {
+        name for name, value in loaded.network.semantic.internvl.state_dict().items() if not value.equal(theirs[name])
+    }
+    targets = [f"model.language_model.layers.{layer}." for layer in range(2)]
+    assert len(changed) == 14  # seven matrices of two layers
+    assert all(name.startswith(tuple(targets)) and name.endswith("proj.weight") for name in changed)
+    assert loaded.network.fusion.alpha != post_training.model["fusion"]["alpha"]
+    policy = load_policy(post_training.output, "cpu")
+    assert np.isfinite(policy.predict(make_observation(), "some other sentence", seed=0).camera_from_tip).all()
+
+
+def test_a_post_training_run_resumes_without_the_frozen_weights(post_training, tmp_path):
+    whole = Trainer(post_training)
+    assert whole.run()
+    halved = dataclasses.replace(post_training, run=str(tmp_path / "halved"), output=str(tmp_path / "models" / "h"))
+    first = Trainer(halved)
+    first._batches = lambda: itertools.islice(Trainer._batches(first), 2)  # type: ignore[method-assign]
+    first.run()
+    first.save()
+    kept = torch.load(first.state_file, weights_only=True)["network"]
+    assert not any("vision_tower" in name or "base_layer" in name for name in kept)
+    second = Trainer(halved)
+    assert second.resume()
+    assert second.step == 2
+    assert second.run()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    other = Trainer(dataclasses.replace(halved, lora=None))
+    with pytest.raises(TrainingError, match="--fresh"):
+        other.resume()
+
+
+def test_the_paper_configuration_is_read():
+    """The shipped file for the paper's sizes; it needs weights and data that no test has."""
+    config = TrainingConfig.read(Path(__file__).parents[2] / "training" / "configs" / "post_train_2b.yaml")
+    assert (config.plan.stage, config.preset, config.warm_up_steps) == ("3", "vipa-2b", 1500)
+    assert (config.learning_rate, config.weight_decay) == (5e-5, 1e-5)
+    assert config.frames * config.instructions == 128
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"stage": "1"}, "pretraining"),
+        ({"stage": "5"}, "1, 2, 3, full"),
+        ({"lora": {"rang": 2}}, "rang"),
+        ({"lora": {"rank": 2}}, "'lora' in stage 2 or 3"),
+        ({"precision": "fp8"}, "fp8"),
+        ({"frozen_precision": "bf16"}, "precision bf16"),
+    ],
+)
+def test_a_plan_that_is_none_is_refused(settings, changes, told):
+    with pytest.raises(TrainingError, match=told):
+        Trainer(dataclasses.replace(settings, **changes))

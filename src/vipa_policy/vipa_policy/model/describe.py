@@ -20,7 +20,7 @@ from vipa_policy.model.hub import find_folder
 from vipa_policy.model.sizing.flops import inference_flops, part_flops, training_flops
 from vipa_policy.model.sizing.memory import ADAPTER_RANK, MODES, estimate, trained_parameters
 from vipa_policy.model.sizing.operators import PREFIX, STEP, Call, count_tokens
-from vipa_policy.model.sizing.parameters import count_parameters
+from vipa_policy.model.sizing.parameters import adapter_parameters, count_parameters
 from vipa_policy.model.sizing.roofline import CARDS, inference_seconds, part_seconds
 
 CONFIG = "config.json"
@@ -58,7 +58,9 @@ def describe(config: ModelConfig, call: Call, training_batch: int, rank: int = A
             continue
         training[mode] = {
             "parameters": trained_parameters(config, parameters, mode, rank),
-            "flops": training_flops(config, step, MODES[mode]),
+            "flops": training_flops(
+                config, step, MODES[mode], adapter_parameters(config, rank) if mode == "lora" else 0
+            ),
         }
         for name, checkpointing in ((mode, False), (f"{mode}_checkpointing", True)):
             memory[name] = dataclasses.asdict(estimate(config, parameters, step, mode, rank, checkpointing))

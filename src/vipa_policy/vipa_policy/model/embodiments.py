@@ -3,26 +3,31 @@
 The single place for choosing an embodiment and for the way from a hand to a tip and back. A network of several
 embodiments shares all of its weights, since their rows mean the same thing: the pose of a tip in the camera's frame and
 an opening. Each has normalisation statistics of its own and one learned vector that joins the state's token. (GR00T
-N1.5 gives each a projection of its own, because its state and action vectors differ in meaning and size.)
+N1.5 gives each a projection of its own, because its state and action vectors differ in meaning and size.) A
+checkpoint of one of them can be taken out of it, the vector folded into the state's projection.
 
-Wrist frame: origin at the wrist, x towards the knuckle of the middle finger, z out of the back of the hand, y = z x x;
-made from the joints, so that data sets with other wrist frames agree. Joints: 21 points in m in the order of OpenPose
-(wrist, then thumb, index, middle, ring, little finger, each from the palm to the tip).
+Wrist frame: origin at the wrist, x towards the middle knuckle, y to the thumb's side of it, z = x x y (out
+of the back of a right hand, out of the palm of a left one); made from the joints, so that data sets with other wrist
+frames agree. Joints: 21 points in m in the order of OpenPose (wrist, then thumb, index, middle, ring, little finger,
+each from the palm to the tip).
 
 Guarded by tests/unit/test_embodiments.py.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from vipa_policy import geometry
 from vipa_policy.contract import ActionContract, HandMapping
 from vipa_policy.errors import ContractMismatch, EmbodimentError, ObservationError
 from vipa_policy.geometry import Array
+from vipa_policy.model.checkpoint import Checkpoint
 from vipa_policy.model.normalisation import Normalisation
 
 WRIST, INDEX_KNUCKLE, MIDDLE_KNUCKLE, LITTLE_KNUCKLE, THUMB_TIP, INDEX_TIP = 0, 5, 9, 17, 4, 8
@@ -109,6 +114,30 @@ def index_of(name: str, contracts: Sequence[ActionContract]) -> int:
             "name one of them or load a checkpoint trained for yours"
         )
     return names.index(name)
+
+
+@torch.no_grad()
+def for_embodiment(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Return a checkpoint of one embodiment that predicts what a checkpoint of several does for it.
+
+    The network is changed in place (the embodiment's vector moves into the bias of the state's projection), so the
+    checkpoint that was given is used up. Raises EmbodimentError as ``index_of`` does; a checkpoint of one embodiment,
+    if it is the one meant, is returned as it is.
+    """
+    index = index_of(name, checkpoint.contracts)
+    network = checkpoint.network
+    vectors = network.head.embodiment
+    if vectors is None:
+        return checkpoint
+    projection = network.head.state_in[-1]
+    assert isinstance(projection, torch.nn.Linear)
+    projection.bias.add_(vectors[index])
+    network.head.embodiment = None
+    network.normalisation = network.normalisation.alone(index)
+    head = dataclasses.replace(network.config.head, embodiments=1)
+    network.config = dataclasses.replace(network.config, head=head)
+    contract = checkpoint.contracts[index]
+    return dataclasses.replace(checkpoint, config=network.config, contract=contract, others=())
 
 
 def check_horizon(horizon: int, contract: ActionContract) -> None:

@@ -6,6 +6,7 @@ both by next-token cross-entropy on the answers alone. Guarded by tests/unit/tes
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,14 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from vipa_policy.model.inputs import NetworkInput
+from vipa_policy.model.motion_tokens import MotionTokens
 from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.semantic import suffix_attention
 from vipa_policy.model.vocabulary import Vocabulary, padded
+from vipa_policy.model.vocabulary_extension import MotionVocabulary, extend_vocabulary
 
-# From what was generated so far (B, G) and the logits (B, rows) to logits; a grammar forbids tokens here.
+# From what was generated so far (B, G) and the logits (B, rows) to logits; a grammar forbids tokens here:
+# vipa_policy.model.constrained_decoding.MotionConstraint(grammar, prompt_length=0) is one.
 Constraint = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -58,6 +62,20 @@ def encode_conversation(
     known = torch.tensor(mask, device=device)
     shape = (len(questions), -1)
     return Conversation(tokens.unflatten(0, shape), known.unflatten(0, shape), answer_mask.unflatten(0, shape))
+
+
+def add_motion_tokens(network: VipaNetwork, vocabulary: Vocabulary, tokens: MotionTokens) -> MotionVocabulary:
+    """Teach a network and its vocabulary motion tokens, in place, before stage 2; the configuration grows along.
+
+    A checkpoint of the network holds them; ``MotionVocabulary.of(vocabulary.tokenizer, tokens)`` finds them again.
+    Raises CheckpointError where the two do not belong together.
+    """
+    motion = extend_vocabulary(network.semantic.internvl, vocabulary.tokenizer, tokens)
+    rows = len(network.semantic.internvl.get_input_embeddings().weight)
+    semantic = dataclasses.replace(network.config.semantic, vocabulary_size=rows)
+    network.config = dataclasses.replace(network.config, semantic=semantic)
+    network.semantic.config = semantic
+    return motion
 
 
 def answer_loss(network: VipaNetwork, inputs: NetworkInput, conversation: Conversation) -> dict[str, Tensor]:

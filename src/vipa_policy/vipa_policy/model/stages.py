@@ -178,7 +178,10 @@ def checkpoint_gradients(network: VipaNetwork) -> None:
     A third more time for a language model's activations of one layer instead of all. Call it before ``set_modes`` or
     ``prepare``.
     """
-    network.semantic.internvl.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    internvl = network.semantic.internvl
+    # transformers 5.2x gave it another name.
+    enable = getattr(internvl, "activation_checkpointing_enable", None) or internvl.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
     set_modes(network)
 
 

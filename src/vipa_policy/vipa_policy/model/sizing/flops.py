@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vipa_policy.model.config import ModelConfig
-from vipa_policy.model.sizing.operators import PARTS, STEP, Call, operators
+from vipa_policy.model.sizing.operators import PARTS, STEP, Call, count_tokens, operators
 
 TRAINED, PASSED, STILL = 3, 2, 1  # times forward: weights and inputs get gradients; inputs alone; neither
 
@@ -25,12 +25,14 @@ def inference_flops(config: ModelConfig, call: Call) -> int:
     return sum(parts.values()) + (steps - 1) * parts[STEP]
 
 
-def training_flops(config: ModelConfig, call: Call, factors: Mapping[str, int]) -> int:
+def training_flops(config: ModelConfig, call: Call, factors: Mapping[str, int], adapters: int = 0) -> int:
     """Return the FLOPs of forward and backward of one training step, without recomputation.
 
     Args:
         config: sizes.
         call: the batch.
         factors: TRAINED, PASSED or STILL for every part (vipa_policy.model.sizing.memory.MODES).
+        adapters: parameters of LoRA on the language model.
     """
-    return sum(factors[part] * flops for part, flops in part_flops(config, call).items())
+    added = TRAINED * 2 * call.batch * count_tokens(config, call).language * adapters
+    return added + sum(factors[part] * flops for part, flops in part_flops(config, call).items())

@@ -1,7 +1,8 @@
 """Memory of inference and training: weights, their training state, and activations.
 
-The single place for which parts a mode trains on paper and for what autograd keeps of each layer. Attention is taken to
-be of the kind that does not store its scores (flash, memory-efficient), as torch chooses on every device where it can.
+The single place for what autograd keeps of each layer. The modes train what vipa_policy.model.stages does: "lora" and
+"stage_3" stage 3 with and without adapters, "full" everything. Attention is taken to be of the kind that does not store
+its scores (flash, memory-efficient), as torch chooses on every device where it can.
 Guarded by tests/unit/test_sizing.py, against tensors counted on the CPU.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from vipa_policy.errors import CheckpointError
 from vipa_policy.model.config import ModelConfig
+from vipa_policy.model.lora import LoraSettings
 from vipa_policy.model.sizing.flops import PASSED, STILL, TRAINED
 from vipa_policy.model.sizing.operators import (
     PREFIX,
@@ -25,7 +27,7 @@ from vipa_policy.model.sizing.operators import (
 )
 from vipa_policy.model.sizing.parameters import adapter_parameters
 
-ADAPTER_RANK = 16  # of LoRA, where none is given
+ADAPTER_RANK = LoraSettings().rank
 HALF, SINGLE = 2, 4  # bytes of bfloat16 and float32
 
 EVERYTHING_STILL = dict.fromkeys((*PREFIX, "head once", STEP), STILL)

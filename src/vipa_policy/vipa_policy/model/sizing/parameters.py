@@ -32,7 +32,7 @@ def part_of(name: str) -> str:
 def meta_network(config: ModelConfig) -> VipaNetwork:
     """Return the network on the meta device; raises CheckpointError where the configuration makes none."""
     with torch.device("meta"):
-        return VipaNetwork(config, 0, Normalisation(config.horizon))
+        return VipaNetwork(config, 0, Normalisation(config.horizon, config.head.embodiments))
 
 
 def count_parameters(config: ModelConfig) -> dict[str, int]:
