@@ -195,7 +195,7 @@ def rival_alone(config: ModelConfig, reading: str, precision: str, turns: int, n
     model = rival.build(rival.same_size(config, reading), FORMATS[precision])
     steps = {"default": model.default_steps, "equal": config.head.flow_steps}
     times = take_turns(
-        {name: rival_predictor(model, count) for name, count in steps.items()}, turns, warm_up=0, now=now
+        {name: partial(model.predict, count) for name, count in steps.items()}, turns, warm_up=0, now=now
     )
     return {
         "image_tokens": model.image_tokens,

@@ -31,7 +31,7 @@ class Rival:
     """
 
     model: PI0ForConditionalGeneration
-    inputs: dict[str, torch.Tensor]
+    inputs: dict[str, Any]
     image_tokens: int
     default_steps: int
 
@@ -120,7 +120,8 @@ def build(arguments: dict[str, Any], dtype: torch.dtype, device: torch.device | 
     finally:
         torch.set_default_dtype(before)
     model = model.to(device=device, dtype=dtype)
-    vision, token = config.vlm_config.vision_config, config.vlm_config.image_token_id
+    language: Any = config.vlm_config
+    vision, token = language.vision_config, language.image_token_id
     tokens = (vision.image_size // vision.patch_size) ** 2
     ids = torch.full((1, views * tokens + WORDS), token)
     ids[:, views * tokens :] = torch.arange(WORDS) + 5

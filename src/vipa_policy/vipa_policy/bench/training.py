@@ -21,7 +21,7 @@ from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.model.language_modelling import Conversation, answer_loss
 from vipa_policy.model.lora import LoraSettings
 from vipa_policy.model.network import Targets, VipaNetwork
-from vipa_policy.model.sizing.flops import PASSED, TRAINED, training_flops
+from vipa_policy.model.sizing.flops import TRAINED, training_flops
 from vipa_policy.model.sizing.memory import EVERYTHING_STILL, MODES
 from vipa_policy.model.sizing.operators import STEP, Call
 
@@ -29,10 +29,10 @@ QUESTION, ANSWER = 64, 48  # tokens: an instruction in its chat, 16 waypoints of
 RATE = 1e-5
 DRAWS = 1  # noises and times per sample: the paper's
 # What a stage does with each part: how often the forward pass's FLOPs are spent.
-SPENT = {
-    "stage_2": EVERYTHING_STILL
-    | {"fusion": TRAINED, "projector": TRAINED, "language": TRAINED, "condition": 0, "head once": 0, STEP: 0},
-    "stage_3_lora": MODES["lora"] | {"language": PASSED},
+NO_HEAD = {"condition": 0, "head once": 0, STEP: 0}
+SPENT: dict[str, dict[str, int]] = {
+    "stage_2": {**EVERYTHING_STILL, "fusion": TRAINED, "projector": TRAINED, "language": TRAINED, **NO_HEAD},
+    "stage_3_lora": dict(MODES["lora"]),
 }
 PLANS: dict[str, Callable[[], stages.StagePlan]] = {
     "stage_2": lambda: stages.StagePlan("2"),
@@ -43,12 +43,12 @@ PLANS: dict[str, Callable[[], stages.StagePlan]] = {
 def repeated(inputs: NetworkInput, batch: int) -> NetworkInput:
     """Return a batch of the same observation."""
     fields = {field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)}
-    return NetworkInput(
-        **{
-            name: value.repeat(batch, *(1 for _ in value.shape[1:])) if isinstance(value, Tensor) else value
-            for name, value in fields.items()
-        }
-    )
+    more: dict[str, Any] = {
+        name: value.repeat(batch, *(1 for _ in value.shape[1:]))
+        for name, value in fields.items()
+        if isinstance(value, Tensor)
+    }
+    return dataclasses.replace(inputs, **more)
 
 
 def loss_of(name: str, network: VipaNetwork, inputs: NetworkInput) -> Tensor:

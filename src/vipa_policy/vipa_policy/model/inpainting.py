@@ -107,7 +107,7 @@ def guide(
     check_numbers(tail)
     period = contract.control_period
     due = stamp + period * (np.arange(contract.horizon) + 1)
-    place = (due - tail.first_due) / period
+    place = np.asarray((due - tail.first_due) / period, dtype=np.float64)
     known = (place >= -1.0 - GRACE) & (place <= len(tail.base_from_tip) - 1.0 + GRACE)
     if not known.any():
         return None
