@@ -139,6 +139,9 @@ class Bounds:
 
     @property
     def stopping_time(self) -> float:
-        """The longest brake in s: from full speed, still accelerating, on the shares of ``motion.brake_plan``."""
-        acceleration, jerk = ALONG * self.acceleration, ALONG * self.jerk
-        return self.velocity / acceleration + acceleration / jerk + self.acceleration / jerk
+        """The longest brake in s: from full speed, still accelerating, on the shares of ``braking``."""
+        maximum, jerk = ALONG * self.acceleration, ALONG * self.jerk
+        peak = min(maximum, math.sqrt(jerk * self.velocity))
+        # Harder than this nothing accelerates that must not pass the speed limit.
+        pushed = min(self.acceleration, math.sqrt(2.0 * self.jerk * self.velocity))
+        return self.velocity / peak + peak / jerk + pushed / jerk
