@@ -53,7 +53,7 @@ class Profile:
         gained = np.concatenate([[0.0], np.cumsum(ramps * self._step)[:-1]])
         squares = np.minimum(paces, 1.0) ** 2 + gained * 1.6
         reachable = np.minimum.accumulate(squares[::-1])[::-1] - gained * 1.6
-        self._paces: list[float] = np.sqrt(np.maximum(reachable, 0.0)).tolist()
+        self._paces: list[float] = np.round(np.sqrt(np.maximum(reachable, 0.0)), 12).tolist()
         self._ramps: list[float] = ramps.tolist()
         self._bends: list[float] = bends.tolist()
         self._ahead = max(1, math.ceil(AHEAD / self._step))

@@ -1,7 +1,7 @@
 """Where the tip may be: boxes to stay in, boxes to stay out of, the table, the tilt cone.
 
-The rule for a start outside is named *inward only*: however deep the tip is outside a bound, it may become less deep
-and never deeper, and once inside it stays there. A box to stay out of is widened by half the longest way between two
+The rule for a start outside is named *inward only*: however far the tip is past a wall, it may come nearer to it and
+never go further past it, nor past another one; once inside it stays there. A box to stay out of is widened by half the longest way between two
 setpoints, so that the straight line between them stays out, too.
 Guarded by tests/unit/test_control_workspace.py.
 """
@@ -18,8 +18,10 @@ from vipa_policy.control.rotations import Quaternion, from_vector, multiply, too
 from vipa_policy.control.vectors import Vector, dot, unit
 from vipa_policy.geometry import Array
 
-# A sum of a hundred displacements rounds far finer than this, in m and rad.
+# m and rad: sums of a hundred displacements round far finer, and this deep is not outside.
 ROUNDING = 1e-9
+# Rounding of one step to the next; what is outside may not creep further out by steps of ROUNDING.
+CREEP = 1e-13
 # Rows are bent this far (rad) inside the tilt cone: a curve through rows on its rim would leave it between them.
 RIM = 0.01
 
@@ -67,21 +69,18 @@ class Workspace:
             for low, high in self._inside
         )
 
-    def depths(self, points: Array) -> Array:
-        """Return how deep in m points (n, 3) lie outside each kind of bound: (n, 3) for stay in, stay out, table."""
-        result = np.zeros((len(points), 3))
-        beyond = np.maximum(self._lower - points[:, None], points[:, None] - self._upper).clip(min=0.0)
-        result[:, 0] = np.sqrt(np.einsum("nbi,nbi->nb", beyond, beyond)).min(axis=1)
-        for low, high in self._outside:
-            to_face = np.minimum(points - low, high - points).min(axis=1)
-            result[:, 1] = np.maximum(result[:, 1], to_face)
-        result[:, 2] = np.maximum(self._table - points[:, 2], 0.0)
-        return result
-
     def permits(self, points: Array) -> bool:
         """Whether the tip may go along points (n, 3), the first of which is where it is: inward only."""
-        depths = self.depths(points)
-        return bool((depths[1:] <= np.maximum(depths[:-1], 0.0) + ROUNDING).all())
+        depths = np.maximum(self._table - points[:, 2], 0.0)
+        if not _never_deeper(depths):
+            return False
+        for low, high in self._outside:
+            if not _never_deeper(np.maximum(np.minimum(points - low, high - points).min(axis=1), 0.0)):
+                return False
+        # Past the walls of each box, and from the nearest of all: (n, boxes, 3) and (n,).
+        beyond = np.maximum(self._lower - points[:, None], points[:, None] - self._upper).clip(min=0.0)
+        inward = (beyond[1:] <= np.maximum(beyond[:-1] + CREEP, ROUNDING)).all(axis=2).any(axis=1)
+        return bool(inward.all()) and _never_deeper(np.sqrt(np.einsum("nbi,nbi->nb", beyond, beyond)).min(axis=1))
 
     def bend(self, rows: Array, start: Array) -> Array:
         """Return rows (n, 3) moved to where the tip may be.
@@ -98,6 +97,10 @@ class Workspace:
             for row in np.flatnonzero(inside):
                 bent[row] = bent[row - 1] if row else start
         return bent
+
+
+def _never_deeper(depths: Array) -> bool:
+    return bool((depths[1:] <= np.maximum(depths[:-1] + CREEP, ROUNDING)).all())
 
 
 class TiltCone:
@@ -122,7 +125,7 @@ class TiltCone:
         for turn in turns.tolist():
             rotation = multiply(from_vector((turn[0], turn[1], turn[2])), rotation)
             tilt = self.tilt_of(rotation)
-            if tilt > max(before, self.maximum) + ROUNDING:
+            if tilt > max(before + CREEP, self.maximum + ROUNDING):
                 return False
             before = tilt
         return True
