@@ -53,7 +53,7 @@ def test_position_and_rotation_are_twice_continuously_differentiable(seed: int) 
             ("rotation", (turns[part][1:] * turns[part][:-1].inv()).as_rotvec()),
         ):
             accelerations = np.diff(values, axis=0) / step**2
-            # A quintic's third derivative between samples may exceed the sampled one; a jump would be some 1e3 times it.
+            # A quintic's third derivative between samples may exceed the sampled one; a jump were 1e3 times it.
             most = 6.0 * jerk[0 if kind == "position" else 1] + 50.0
             assert np.linalg.norm(np.diff(accelerations, axis=0), axis=1).max() < most * step + 1e-3
 

@@ -1,4 +1,4 @@
-"""A small part of ``make fuzz``: hostile chunks break no limit, a limit that is switched off is noticed, Ctrl-C resumes."""
+"""A small part of ``make fuzz``: hostile chunks break no limit, each limit's absence is noticed, Ctrl-C resumes."""
 
 from __future__ import annotations
 

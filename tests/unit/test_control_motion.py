@@ -103,7 +103,9 @@ def test_motion_tracks_a_steady_target_without_lag() -> None:
 def test_motion_on_its_target_stays_on_it_exactly() -> None:
     """A target within the limits is not lagged behind, however it accelerates."""
     motion = LimitedMotion(BOUNDS, 0.01)
-    path = [(0.05 * (1.0 - np.cos(1.2 * step * 0.01)), 0.02 * np.sin(1.0 * step * 0.01) ** 3, 0.0) for step in range(400)]
+    path = [
+        (0.05 * (1.0 - np.cos(1.2 * step * 0.01)), 0.02 * np.sin(1.0 * step * 0.01) ** 3, 0.0) for step in range(400)
+    ]
     position = path[0]
     for step in range(1, 399):
         before, here, after = (np.array(path[step + k]) for k in (-1, 0, 1))

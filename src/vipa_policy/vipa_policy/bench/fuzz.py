@@ -2,10 +2,11 @@
 
     python -m vipa_policy.bench.fuzz --chunks 100000
 
-Sessions (``bench.hostile``) are numbered; each is a seed, so a violation is reproduced with ``--session N``. Progress is
-written to ``--state`` now and then and after Ctrl-C; the same command goes on from there, unless the library changed.
-Prints one line of JSON: ``chunks``, ``accepted``, ``setpoints``, ``violations``, ``worst`` (per limit, the largest share
-of it that was used) and ``detects`` (limits whose absence was noticed). Ends with status 1 where something is amiss.
+Sessions (``bench.hostile``) are numbered; each is a seed, so a violation is reproduced with ``--session N``.
+Progress is written to ``--state`` now and then and after Ctrl-C; the same command goes on from there, unless the
+library changed. Prints one line of JSON: ``chunks``, ``accepted``, ``setpoints``, ``violations``, ``worst`` (per limit,
+the largest share of it that was used) and ``detects`` (limits whose absence was noticed). Ends with status 1 where
+something is amiss.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Tally:
 
     def probe(self, name: str, seed: int) -> None:
         """Look for violations of a limit that the executor is not told of."""
-        found = any(name in inspect(Session(seed + number, name).run())[0].violations for number in range(MOST_SESSIONS))
+        found = any(
+            name in inspect(Session(seed + number, name).run())[0].violations for number in range(MOST_SESSIONS)
+        )
         (self.detects if found else self.missed).append(name)
 
     def summary(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ bulk; ``bench.inspection`` judges what it streamed. Used by ``make fuzz`` and te
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -125,10 +125,9 @@ def switched_off(limits: Limits, settings: Settings, name: str) -> tuple[Limits,
         return limits, replace(settings, following_error=far, following_angle=far)
     if name == "patience":
         return limits, replace(settings, patience=far)
-    if name.endswith("step"):
-        return replace(limits, **{name: 1.0}), settings
     factor = 1.2 if name.endswith("velocity") else 3.0
-    return replace(limits, **{name: factor * getattr(limits, name)}), settings
+    much: dict[str, Any] = {name: 1.0 if name.endswith("step") else factor * getattr(limits, name)}
+    return replace(limits, **much), settings
 
 
 SWITCHES: Final = (

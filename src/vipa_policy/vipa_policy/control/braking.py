@@ -67,9 +67,7 @@ def brake_axis(velocity: float, acceleration: float, maximum: float, jerk: float
     # Each piece at the mean of its ends' speeds or more; the last one ends in a parabola, a third of its start.
     way = fastest * ramp + 0.5 * (abs(after) + last) * plateau + last * finish / 3.0
     hardest = max(abs(start), peak)
-    return Pieces(
-        velocity, acceleration, ramp, plateau, finish, -sign * peak, sign * first, fastest, hardest, way
-    )
+    return Pieces(velocity, acceleration, ramp, plateau, finish, -sign * peak, sign * first, fastest, hardest, way)
 
 
 class Brake:

@@ -36,8 +36,9 @@ _POWERS = np.arange(6)
 _SAMPLED = np.stack(
     [
         np.where(
-            _POWERS >= order,
-            np.prod([np.maximum(_POWERS - k, 0) for k in range(order)], axis=0) * _PLACES ** np.maximum(_POWERS - order, 0),
+            order <= _POWERS,
+            np.prod([np.maximum(_POWERS - k, 0) for k in range(order)], axis=0)
+            * _PLACES ** np.maximum(_POWERS - order, 0),
             0.0,
         )
         for order in (1, 2, 3)

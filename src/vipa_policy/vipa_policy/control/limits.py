@@ -112,8 +112,8 @@ class Limits:
             longest = bounds.stopping_time
             if longest > HOLD_WITHIN:
                 raise ValueError(
-                    f"expected {kind} limits that brake to rest within {HOLD_WITHIN} s, these may take {longest:.2f} s; "
-                    f"lower {kind}_velocity or raise {kind}_acceleration or {kind}_jerk"
+                    f"expected {kind} limits that brake to rest within {HOLD_WITHIN} s, these may take {longest:.2f} "
+                    f"s; lower {kind}_velocity or raise {kind}_acceleration or {kind}_jerk"
                 )
 
 

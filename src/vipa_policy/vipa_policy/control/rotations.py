@@ -124,7 +124,9 @@ def rate_of(turn: Vector, change: Vector) -> Vector:
     if angle < 1e-3:
         return plus(plus(change, 0.5, first), 1.0 / 6.0, second)
     square = angle * angle
-    return plus(plus(change, (1.0 - math.cos(angle)) / square, first), (angle - math.sin(angle)) / (square * angle), second)
+    return plus(
+        plus(change, (1.0 - math.cos(angle)) / square, first), (angle - math.sin(angle)) / (square * angle), second
+    )
 
 
 def change_of(turn: Vector, rate: Vector) -> Vector:

@@ -29,7 +29,7 @@ _S = np.linspace(0.0, 1.0, 11)[:, None]
 _POLYNOMIALS = np.arange(6)
 _DERIVATIVES = [
     np.where(
-        _POLYNOMIALS >= order,
+        order <= _POLYNOMIALS,
         np.prod([np.maximum(_POLYNOMIALS - k, 0) for k in range(order)], axis=0)
         * _S ** np.maximum(_POLYNOMIALS - order, 0),
         0.0,
@@ -60,9 +60,7 @@ class Fade:
         if elapsed >= self.duration:
             return ZERO
         s = elapsed / self.duration
-        a, b, c = (
-            ((((q[5] * s + q[4]) * s + q[3]) * s + q[2]) * s + q[1]) * s + q[0] for q in self._rows
-        )
+        a, b, c = (((((q[5] * s + q[4]) * s + q[3]) * s + q[2]) * s + q[1]) * s + q[0] for q in self._rows)
         return a, b, c
 
 

@@ -3,12 +3,12 @@
 Its clock is *plan time*: the sum of what each setpoint went through of the plan. While no limit slows the motion it
 runs with the wall; a pace below 1 (``pace``) lets it run slower, for position and rotation alike, so the tip stays on
 its path. Row i of a chunk lies (i + 1) periods after the place that had been consumed when the arm of its image was
-commanded: at ``stamp - lead``, read from the record of consumption. So the delay of a prediction is counted in setpoints
-really consumed: an arm that stood still consumed none, and begins a late chunk at its beginning.
+commanded: at ``stamp - lead``, read from the record of consumption. So the delay of a prediction is counted in
+setpoints really consumed: an arm that stood still consumed none, and begins a late chunk at its beginning.
 
-Seams: ``replace`` goes over to a new chunk as soon as limits allow, ``blend`` within ``crossfade``. ``rtc`` is for chunks
-that the model in-painted against the committed tail: the row under way is still executed from the old chunk, and the
-new one takes over there if it continues it within ``seam_tolerance``; one that does not is blended at once.
+Seams: ``replace`` goes over to a new chunk as soon as limits allow, ``blend`` within ``crossfade``. ``rtc`` is for
+chunks that the model in-painted against the committed tail: the row under way is still executed from the old chunk,
+and the new one takes over there if it continues it within ``seam_tolerance``; one that does not is blended at once.
 Guarded by tests/unit/test_control_timeline.py and tests/unit/test_control_stream.py.
 """
 
@@ -28,7 +28,7 @@ from vipa_policy.control.curve import Curve
 from vipa_policy.control.limits import Bounds, Limits
 from vipa_policy.control.pace import FASTEST_BEND, FASTEST_PACE, FASTEST_RAMP, Pace, Profile
 from vipa_policy.control.rotations import Quaternion
-from vipa_policy.control.seam import NO_FADE, Fade, Gap, fade
+from vipa_policy.control.seam import NO_FADE, Gap, fade
 from vipa_policy.control.vectors import ZERO, Vector, dot, minus, norm, plus, times
 from vipa_policy.control.workspace import TiltCone, Workspace
 from vipa_policy.errors import ChunkError

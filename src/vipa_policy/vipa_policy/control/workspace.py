@@ -1,8 +1,8 @@
 """Where the tip may be: boxes to stay in, boxes to stay out of, the table, the tilt cone.
 
 The rule for a start outside is named *inward only*: however far the tip is past a wall, it may come nearer to it and
-never go further past it, nor past another one; once inside it stays there. A box to stay out of is widened by half the longest way between two
-setpoints, so that the straight line between them stays out, too.
+never go further past it, nor past another one; once inside it stays there. A box to stay out of is widened by half the
+longest way between two setpoints, so that the straight line between them stays out, too.
 Guarded by tests/unit/test_control_workspace.py.
 """
 

@@ -139,7 +139,9 @@ class ArmNode(ManagedNode):
                 "chunk": str(executor.chunk_id),
                 "pace": f"{executor.pace:.3f}",
                 "seam": f"{seam.policy} {seam.gap:.4f} m {seam.angle:.3f} rad" if seam.chunk else "",
-                "last holds": "; ".join(f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-3:]),
+                "last holds": "; ".join(
+                    f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-3:]
+                ),
             }
         return {
             **followed,
