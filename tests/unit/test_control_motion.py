@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from vipa_policy.control import rotations as quaternions
-from vipa_policy.control.braking import Brake, brake_plan
+from vipa_policy.control.braking import Brake, Comfort, brake_plan
 from vipa_policy.control.limits import ACROSS, Bounds, Box, Limits
 from vipa_policy.control.motion import LimitedMotion
 from vipa_policy.control.timeline import Target
@@ -67,6 +67,24 @@ def test_what_a_brake_needs_at_most_is_never_less_than_its_plan_takes(
     if len(plan):
         assert (np.abs(displacements).max(axis=0) <= np.array(brake.reach) + TOLERANCE).all()
         assert norms(np.diff(displacements, axis=0, prepend=np.zeros((1, 3)))).sum() <= brake.way + TOLERANCE
+
+
+@given(directions, directions, st.floats(0.0, 1.0), st.floats(0.0, 0.5), st.sampled_from([0.002, 0.01, 0.02]))
+@settings(max_examples=300)
+def test_comfort_never_promises_less_than_the_brake_needs(
+    way: Vector, push: Vector, speed: float, effort: float, period: float
+) -> None:
+    velocity = times(BOUNDS.velocity * speed, clamp_norm(way, 1.0))
+    acceleration = times(BOUNDS.acceleration * effort, clamp_norm(push, 1.0))
+    promised = Comfort(BOUNDS, period).way(norm(velocity), norm(acceleration))
+    brake = Brake(velocity, acceleration, BOUNDS, period)
+    if promised is not None:
+        assert brake.fastest <= BOUNDS.velocity + 1e-12
+        assert brake.hardest <= BOUNDS.acceleration + 1e-12
+        assert brake.way <= promised + 1e-12
+        assert max(brake.reach) <= promised + 1e-12
+    elif effort < 0.4:
+        assert norm(velocity) > 0.9 * BOUNDS.velocity  # it is no use if it never promises anything
 
 
 def test_brake_plan_is_about_as_short_as_can_be() -> None:

@@ -7,7 +7,7 @@ position it is a sum, for the rotation a product (``exp(v dt) R``), and the call
 Safety does not rest on the tracking law. Every accepted step comes with a *brake plan*, a list of accelerations that
 leads from it to rest within all bounds and to allowed places only. A step without such a plan is not taken; the plan
 of the step before is continued instead. Holding is nothing but following the plan. Most steps are proved by what their
-plan needs at most (``braking.Brake``), without listing it. Guarded by tests/unit/test_control_motion.py.
+plan needs at most (``braking.Comfort``, ``braking.Brake``), without listing it. Guarded by tests/unit/test_control_motion.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vipa_policy.control.braking import Brake
+from vipa_policy.control.braking import Brake, Comfort
 from vipa_policy.control.limits import Bounds
 from vipa_policy.control.vectors import ZERO, Vector, clamp_norm, minus, norm, plus, times
 from vipa_policy.geometry import Array
@@ -54,9 +54,9 @@ class LimitedMotion:
         self.period = period
         self.velocity: Vector = ZERO
         self.acceleration: Vector = ZERO
-        # Steps to rest from here: listed, or still in the form they were proved in.
-        self._brake: Brake | None = None
-        self._steps: list[Vector] = []
+        # Steps to rest from here; None where they were proved to be there and are not listed yet.
+        self._steps: list[Vector] | None = []
+        self._comfort = Comfort(bounds, period)
         # The velocity loop settles within the time jerk needs to build full acceleration; the position loop is four
         # times slower, which makes the pair critically damped.
         self._velocity_gain = min(0.8 * bounds.jerk / bounds.acceleration, 0.25 / period)
@@ -70,7 +70,7 @@ class LimitedMotion:
     def reset(self) -> None:
         """Forget all motion: at rest here."""
         self.velocity = self.acceleration = ZERO
-        self._brake, self._steps = None, []
+        self._steps = []
 
     def follow(self, error: Vector, velocity: Vector, acceleration: Vector, region: Region | None = None) -> Vector:
         """Step towards a moving target and return the displacement (3,).
@@ -105,9 +105,8 @@ class LimitedMotion:
 
     def _plan(self) -> list[Vector]:
         """The accelerations that lead to rest from here."""
-        if self._brake is not None:
-            self._steps = [(x, y, z) for x, y, z in self._brake.plan().tolist()]
-            self._brake = None
+        if self._steps is None:
+            self._steps = _listed(Brake(self.velocity, self.acceleration, self.bounds, self.period).plan())
         return self._steps
 
     def _towards_zero(self) -> Vector:
@@ -133,17 +132,25 @@ class LimitedMotion:
     def _accept(self, acceleration: Vector, region: Region | None) -> bool:
         """Take a step with this acceleration if it and a brake after it keep every bound; tell whether so."""
         velocity = plus(self.velocity, self.period, acceleration)
-        brake = Brake(velocity, acceleration, self.bounds, self.period)
-        steps: list[Vector] | None = []
-        if not self._proved(velocity, acceleration, brake, region):
-            steps = self._listed(acceleration, brake, region)
-            if steps is None:
-                return False
-            self._brake, self._steps = None, steps
-        else:
-            self._brake = brake
+        steps: list[Vector] | None = None
+        if not self._comfortable(velocity, acceleration, region):
+            brake = Brake(velocity, acceleration, self.bounds, self.period)
+            if not self._proved(velocity, acceleration, brake, region):
+                steps = self._checked(acceleration, brake, region)
+                if steps is None:
+                    return False
+        self._steps = steps
         self.velocity, self.acceleration = velocity, acceleration
         return True
+
+    def _comfortable(self, velocity: Vector, acceleration: Vector, region: Region | None) -> bool:
+        """Whether the norms alone show that every bound is kept."""
+        if norm(minus(acceleration, self.acceleration)) > self.bounds.jerk * self.period:
+            return False
+        way = self._comfort.way(norm(velocity), norm(acceleration))
+        if way is None:
+            return False
+        return region is None or region.holds(times(self.period, velocity), (way, way, way), way)
 
     def _proved(self, velocity: Vector, acceleration: Vector, brake: Brake, region: Region | None) -> bool:
         """Whether what the brake needs at most shows that every bound is kept."""
@@ -155,7 +162,7 @@ class LimitedMotion:
             and (region is None or region.holds(times(self.period, velocity), brake.reach, brake.way))
         )
 
-    def _listed(self, acceleration: Vector, brake: Brake, region: Region | None) -> list[Vector] | None:
+    def _checked(self, acceleration: Vector, brake: Brake, region: Region | None) -> list[Vector] | None:
         """The steps of the brake, each checked; None where the step or one of them would pass a bound."""
         plan = brake.plan()
         accelerations = np.concatenate([[self.acceleration, acceleration], plan, np.zeros((1, 3))])
@@ -170,7 +177,11 @@ class LimitedMotion:
             return None
         if region is not None and not region.permits(velocities * self.period):
             return None
-        return [(x, y, z) for x, y, z in plan.tolist()]
+        return _listed(plan)
+
+
+def _listed(plan: Array) -> list[Vector]:
+    return [(x, y, z) for x, y, z in plan.tolist()]
 
 
 def greatest_norm(vectors: Array) -> float:
