@@ -7,7 +7,8 @@ position it is a sum, for the rotation a product (``exp(v dt) R``), and the call
 Safety does not rest on the tracking law. Every accepted step comes with a *brake plan*, a list of accelerations that
 leads from it to rest within all bounds and to allowed places only. A step without such a plan is not taken; the plan
 of the step before is continued instead. Holding is nothing but following the plan. Most steps are proved by what their
-plan needs at most (``braking.Comfort``, ``braking.Brake``), without listing it. Guarded by tests/unit/test_control_motion.py.
+plan needs at most (``braking.Comfort``, ``braking.Brake``), without listing it.
+Guarded by tests/unit/test_control_motion.py.
 """
 
 from __future__ import annotations
