@@ -248,6 +248,17 @@ def line(speed: float, identifier: int, stamp: float, start: np.ndarray = START,
     return BaseChunk(identifier, stamp, PERIOD, poses, np.linspace(0.08, 0.0, rows))
 
 
+def test_an_arm_that_was_moved_a_little_before_its_first_chunk_starts_where_it_is() -> None:
+    rig = Rig()
+    rig.tick(50)
+    moved = pose(0.42, 0.01, 0.3, yaw=0.1)
+    rig.executor.measure(moved, rig.now)
+    assert np.allclose(rig.executor.base_from_tip, moved)
+    rig.send(line(0.1, 1, rig.now, start=moved))
+    setpoint = rig.executor.tick(rig.now + TICK)
+    assert np.linalg.norm(setpoint.base_from_tip[:3, 3] - moved[:3, 3]) < 1e-5
+
+
 def test_rows_consumed_and_committed_tail_follow_from_what_was_gone_through() -> None:
     rig = Rig()
     rig.send(line(0.1, 7, 0.0))

@@ -246,7 +246,8 @@ class Executor:
         """Compare the commanded with the measured pose (4, 4) and return their distance in m.
 
         An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else, or does
-        not follow: the motion is held, and a hold starts afresh from where the arm is.
+        not follow: the motion is held, and a hold starts afresh from where the arm is. While nothing was ever streamed,
+        the motion will start from where the arm is, however near.
         """
         commanded = self.base_from_tip
         error = math.dist(commanded[:3, 3], base_from_tip[:3, 3])
@@ -256,6 +257,8 @@ class Executor:
                 self.hold(f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded", now)
             else:
                 self.anchor(base_from_tip)
+        elif self.state is State.IDLE:
+            self.anchor(base_from_tip)
         return error
 
     def tick(self, now: float, gripper_busy: bool = False) -> Setpoint | None:
