@@ -36,7 +36,7 @@ def frames(cell: Cell, number: int, rate: int) -> list[tuple[NDArray[np.uint8], 
         cell.step(1.0 / rate)
         # The stamp seeds the sensor's noise: without it, a still picture would pass for a frozen stream.
         view = cell.capture(SCENE, stamp_ns=round(cell.time * NANOSECONDS))
-        drawn.append((view.rgb, depth_to_millimetres(view.depth)))
+        drawn.append((view.rgb, depth_to_millimetres(view.measured_depth)))
     return drawn
 
 

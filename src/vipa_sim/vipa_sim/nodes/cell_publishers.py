@@ -103,4 +103,4 @@ class CameraPublisher:
         self._colour_info.publish(self._info_message)
         self._depth_info.publish(self._info_message)
         self._colour.publish(self._colour_message.fill(view.rgb, stamp))
-        self._depth.publish(self._depth_message.fill(depth_to_millimetres(view.depth), stamp))
+        self._depth.publish(self._depth_message.fill(depth_to_millimetres(view.measured_depth), stamp))
