@@ -1,9 +1,14 @@
 """A small network's configuration and observations, for tests of the model and of training."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import torch
 
 from vipa_policy.geometry import transform
 from vipa_policy.model.config import FusionConfig, HeadConfig, ModelConfig, SemanticConfig, SpatialConfig
+from vipa_policy.model.inputs import NetworkInput
 from vipa_policy.observation import CameraView, Observation
 
 COLOURS = ("red", "green", "blue")
@@ -41,3 +46,12 @@ def make_observation(seed: int = 0) -> Observation:
     """Return one such view with the tip in front of the camera."""
     tip = transform([0.05, -0.02, 0.6], [0.7, 0.1, 0.0, 0.7])
     return Observation(12.5, (make_view(seed),), tip, 0.08)
+
+
+def joined(parts: Sequence[NetworkInput]) -> NetworkInput:
+    """Return one input of the observations of several; what the first lacks, all lack."""
+    held = [name for name, value in vars(parts[0]).items() if value is not None]
+    values: dict[str, Any] = {"depth": None} | {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in held
+    }
+    return NetworkInput(**values)

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.small_network import small_config
+from support.small_network import joined, small_config
 
 from vipa_policy import geometry
 from vipa_policy.model.config import HeadConfig, SemanticConfig, SpatialConfig
@@ -77,9 +77,7 @@ class Samples:
         random = np.random.default_rng(seed)
         tips = [random_pose(random, 0.1, 0.3) @ geometry.transform([0, 0, 0.6], [1, 0, 0, 0]) for _ in range(POSES)]
         tips = [tip for tip in tips for _ in range(PICTURES)]
-        parts = [stack([picture(random)], 32, torch.device("cpu")) for _ in tips]
-        names = [field.name for field in dataclasses.fields(parts[0])]
-        self.inputs = type(parts[0])(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+        self.inputs = joined([stack([picture(random)], 32, torch.device("cpu")) for _ in tips])
         self.state = torch.tensor(np.stack([measured_state(tip, 0.08) for tip in tips]), dtype=torch.float32)
         labels = [[motion(random, tip) for _ in range(WORDS)] for tip in tips]
         self.poses = np.stack([[poses for poses, _ in row] for row in labels])

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.small_network import make_view
+from support.small_network import joined, make_view
 
 from vipa_policy.model.config import HeadConfig
 from vipa_policy.model.head import ActionHead
@@ -19,9 +19,7 @@ WORDS = ["reach the red block", "pick up the green block", "reach the blue block
 
 
 def inputs_of(*seeds):
-    parts = [stack([prepare_view(make_view(seed), 64)], 32, torch.device("cpu")) for seed in seeds]
-    names = [field.name for field in dataclasses.fields(parts[0]) if getattr(parts[0], field.name) is not None]
-    return type(parts[0])(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    return joined([stack([prepare_view(make_view(seed), 64)], 32, torch.device("cpu")) for seed in seeds])
 
 
 def encoded(vocabulary, batch, words=WORDS):
