@@ -122,6 +122,13 @@ def test_a_hub_id_in_the_cache_is_read_offline(folder, monkeypatch, tmp_path):
     assert hub.find_folder(name) == snapshot
 
 
+def test_views_smaller_than_a_tile_are_refused(folder):
+    config = config_of(folder)
+    config = dataclasses.replace(config, spatial=dataclasses.replace(config.spatial, image_size=48))
+    with pytest.raises(CheckpointError, match=r"views of 32 px.*got 48 px"):
+        published.start(config, Normalisation(16))
+
+
 def test_a_pickle_is_refused(copied):
     for file in weight_files(copied):
         file.unlink()
