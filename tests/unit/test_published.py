@@ -14,6 +14,7 @@ from vipa_policy.model import checkpoint as checkpoints
 from vipa_policy.model import hub, load_policy, published
 from vipa_policy.model.checkpoint import Checkpoint
 from vipa_policy.model.config import ModelConfig, SemanticConfig, preset
+from vipa_policy.model.network import VipaNetwork
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.model.weights import weight_files
 
@@ -79,6 +80,8 @@ def test_weights_stored_in_bf16_are_computed_with_in_fp32(copied):
     (copied / "config.json").write_text(json.dumps(values))
     network, _ = published.start(config_of(copied), Normalisation(16))
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    built = VipaNetwork(network.config, network.semantic.internvl.config.image_token_id, Normalisation(16))
+    assert {parameter.dtype for parameter in built.parameters()} == {torch.float32}  # as a checkpoint is loaded
     network, _ = published.start(config_of(copied), Normalisation(16), dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in network.semantic.parameters()} == {torch.bfloat16}
 
@@ -117,6 +120,13 @@ def test_a_hub_id_in_the_cache_is_read_offline(folder, monkeypatch, tmp_path):
     network, _ = published.start(config_of(name), Normalisation(16))
     assert network.config.semantic.published == name
     assert hub.find_folder(name) == snapshot
+
+
+def test_views_smaller_than_a_tile_are_refused(folder):
+    config = config_of(folder)
+    config = dataclasses.replace(config, spatial=dataclasses.replace(config.spatial, image_size=48))
+    with pytest.raises(CheckpointError, match=r"views of 32 px.*got 48 px"):
+        published.start(config, Normalisation(16))
 
 
 def test_a_pickle_is_refused(copied):

@@ -47,10 +47,17 @@ def start(
         dtype: of the published weights.
 
     Raises:
-        CheckpointError: there are none, they are pickles or cut short, or of another kind; says how to get them.
+        CheckpointError: there are none, they are pickles or cut short, or of another kind; says how to get them. Or
+            the views are smaller than the model's tiles.
     """
     folder = find_published(config.semantic.published)
     resolved = resolve(config, folder)
+    prepared, tile = resolved.spatial.image_size, resolved.semantic.image_size
+    if prepared % tile:
+        raise CheckpointError(
+            f"expected prepared views of {tile} px, or a multiple, for the tiles of {config.semantic.published!r}, "
+            f"got {prepared} px; prepare the training set at {tile} px"
+        )
     vocabulary = PublishedVocabulary.read(folder, templates)
     if vocabulary.size > resolved.semantic.vocabulary_size:
         raise CheckpointError(
