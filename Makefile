@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint eval-cell clean distclean
+.PHONY: help setup demo test lint eval-cell bench-model bench-gpu clean distclean
 
 VENV ?= .venv
 TASK ?= reach
@@ -11,6 +11,7 @@ N ?= 100
 SEED ?= 0
 CAMERA ?=
 PYTEST_ARGUMENTS ?=
+BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
 export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA
 
@@ -18,7 +19,7 @@ IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing and build ros2_ws (minutes the first time, then seconds)
 	@$(SETUP)
@@ -35,6 +36,13 @@ lint: setup  ## formatting, rules and types
 eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 CAMERA="x y z roll pitch yaw"
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
 	  $${CAMERA:+"--camera=$$CAMERA"}
+
+bench-model: setup  ## chunk latency on this processor, beside PI0 of the same size
+	@$(IN_WORKSPACE) python -m vipa_policy.bench.model $(BENCH_ARGUMENTS)
+
+bench-gpu:  ## the full-size model on a CUDA device; nothing of ROS is needed, PYTHON or VENV has torch
+	@python="$${PYTHON:-$$VENV/bin/python}"; command -v "$$python" > /dev/null || python=python3; \
+	  PYTHONPATH=src/vipa_policy "$$python" -m vipa_policy.bench.gpu --save docs/results $(BENCH_ARGUMENTS)
 
 clean:  ## remove what colcon built and the caches
 	@rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache .hypothesis
