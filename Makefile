@@ -3,23 +3,24 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint eval-cell bench-model bench-gpu clean distclean
+.PHONY: help setup demo test lint fuzz bench-model bench-gpu eval-cell eval-calibration clean distclean
 
 VENV ?= .venv
 TASK ?= reach
+CHUNKS ?= 100000
 N ?= 100
 SEED ?= 0
 CAMERA ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA CHUNKS
 
 IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing and build ros2_ws (minutes the first time, then seconds)
 	@$(SETUP)
@@ -43,6 +44,12 @@ bench-model: setup  ## chunk latency on this processor, beside PI0 of the same s
 bench-gpu:  ## the full-size model on a CUDA device; nothing of ROS is needed, PYTHON or VENV has torch
 	@python="$${PYTHON:-$$VENV/bin/python}"; command -v "$$python" > /dev/null || python=python3; \
 	  PYTHONPATH=src/vipa_policy "$$python" -m vipa_policy.bench.gpu --save docs/results $(BENCH_ARGUMENTS)
+
+eval-calibration: setup  ## hand-eye calibration against the simulator's truth: 20 placements of each kind of camera
+	@$(IN_WORKSPACE) ros2 run vipa_sim eval_calibration
+
+fuzz: setup  ## hostile chunks against the limits of motion: CHUNKS=100000 SEED=0; Ctrl-C, then again, goes on
+	@$(IN_WORKSPACE) python -m vipa_policy.bench.fuzz --chunks "$$CHUNKS" --seed "$$SEED"
 
 clean:  ## remove what colcon built and the caches
 	@rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache .hypothesis

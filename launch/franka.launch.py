@@ -29,6 +29,14 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ),
     ("checkpoint", "", None, "folder of a checkpoint, or its name under models/"),
     ("device", "", ["", "auto", "cpu", "cuda"], "where the policy runs"),
+    (
+        "camera",
+        "",
+        ["", "sim", "realsense", "none"],
+        "sim: the simulated cell's own; realsense: see realsense.launch.py; none: another driver's; "
+        "empty: sim in the simulated cell, realsense with a real arm",
+    ),
+    ("serial", "", None, "of the RealSense camera; empty takes the only one there is"),
     ("camera_pose", "", None, "'x y z roll pitch yaw' of camera_link in world, m and rad (simulated cell)"),
     ("image_width", "", None, "px (simulated cell)"),
     ("image_height", "", None, "px (simulated cell)"),
@@ -38,6 +46,12 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ("seed", "", None, "of the first layout and its noise (simulated cell)"),
     ("held_out", "", FROM_FILE, "take the first layout from the split training never sees (simulated cell)"),
     ("use_sim_time", "", FROM_FILE, "use /clock; empty: true in the simulated cell, false with a real arm"),
+    (
+        "calibration",
+        "",
+        None,
+        "files that `calibrate` wrote, with commas between, to put cameras into TF and watch them",
+    ),
     ("recorder", "false", BOOLEAN, "start the recorder, too"),
     ("rviz", "false", BOOLEAN, "start RViz, too, where it is installed"),
     ("params_file", str(SHARE / "config" / "franka.yaml"), None, "parameters of all nodes"),
@@ -82,6 +96,19 @@ CELL_READERS: dict[str, Any] = {
 }
 
 
+def calibrations(text: str) -> dict[str, str]:
+    """Return file -> root frame of the camera, of files named with commas between; raises where one cannot be read."""
+    # Only where there are some: it takes a second.
+    from vipa_policy.calibration.result import Calibration
+    from vipa_policy.errors import CalibrationError
+
+    files = [str(Path(name.strip()).expanduser().resolve()) for name in text.split(",") if name.strip()]
+    try:
+        return {file: Calibration.load(file).frames.root for file in files}
+    except CalibrationError as error:
+        raise RuntimeError(f"calibration:={text}: {error}") from error
+
+
 def find_checkpoint(name: str) -> str:
     """Return the folder of a checkpoint given by name: below the working folder first, then the installed ones."""
     for folder in (Path(name).expanduser(), Path("models") / name, SHARE / "models" / name):
@@ -102,6 +129,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if not Path(given["params_file"]).is_file():
         raise RuntimeError(f"expected a parameter file at params_file:={given['params_file']}, there is none")
     simulated = not given["robot_ip"]
+    camera = given["camera"] or ("sim" if simulated else "realsense")
+    if simulated != (camera == "sim"):
+        raise RuntimeError(
+            f"camera:={camera} does not go with {'the simulated cell' if simulated else 'a real arm'}: the cell draws "
+            "its own pictures on its own clock; for a camera alone: ros2 launch vipa_bringup realsense.launch.py"
+        )
     clock = given["use_sim_time"] or str(simulated).lower()
     common = [given["params_file"], {"use_sim_time": clock == "true"}]
 
@@ -115,17 +148,24 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             on_exit=Shutdown(reason=f"{name} ended"),
         )
 
+    cell = {name: read(given[name]) for name, read in CELL_READERS.items() if given[name]}
+    calibrated = calibrations(given["calibration"]) if given["calibration"] else {}
+    if calibrated:
+        cell["calibrated_frames"] = " ".join(calibrated.values())
     actions: list[LaunchDescriptionEntity] = [
         LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
         *environment(context, simulated),
-        node(
-            "vipa_sim",
-            "cell_node",
-            "cell",
-            {name: read(given[name]) for name, read in CELL_READERS.items() if given[name]},
-        ),
+        node("vipa_sim", "cell_node", "cell", cell),
         node("vipa_policy", "arm_node", "arm", {}),
     ]
+    if camera == "realsense":
+        # The underscore, which the node takes away, keeps digits from being read as a number.
+        serial = given["serial"].removeprefix("_")
+        actions.append(node("vipa_policy", "realsense_node", "realsense", {"serial": f"_{serial}"} if serial else {}))
+    for number, file in enumerate(calibrated):
+        # The first has the name that parameter files know.
+        name = f"calibrated_camera{number + 1 if number else ''}"
+        actions.append(node("vipa_policy", "calibrated_camera_node", name, {"file": file}))
     if given["policy"] == "scripted":
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:

@@ -27,6 +27,7 @@ setup(
     entry_points={
         "console_scripts": [
             "cell_node = vipa_sim.nodes.cell_node:main",
+            "eval_calibration = vipa_sim.eval_calibration:main",
             "eval_cell = vipa_sim.nodes.eval_cell:main",
             "demo = vipa_sim.nodes.demo:main",
             "demonstrator = vipa_sim.nodes.demonstrator:main",

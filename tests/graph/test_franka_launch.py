@@ -13,10 +13,14 @@ pytestmark = pytest.mark.graph
     [
         ("camra_pose:=1", "unknown launch argument"),
         ("robot_ip:=10.0.0.1", "leave robot_ip out to run the simulated cell"),
+        ("camera:=realsense", "camera:=realsense does not go with the simulated cell"),
+        ("camera:=none", "camera:=none does not go with the simulated cell"),
+        ("camera:=webcam", "is not valid"),
         ("camera_pose:=1 2", "expected camera_pose as six numbers"),
         ("image_width:=wide", "expected a number for image_width"),
         ("policy:=other", "is not valid"),
         ("params_file:=/nowhere.yaml", "expected a parameter file"),
+        ("calibration:=/nowhere.yaml", "expected a calibration at /nowhere.yaml"),
     ],
 )
 def test_a_mistaken_argument_is_refused(launch_process: ProcessStarter, argument: str, words: str) -> None:

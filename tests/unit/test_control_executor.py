@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from vipa_policy.contract import ActionContract, CameraSpec
+from vipa_policy.control.chunk import BaseChunk, Executable
 from vipa_policy.control.executor import Executor, Settings, State
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Bounds, Limits
-from vipa_policy.control.timeline import BaseChunk
-from vipa_policy.errors import ChunkError
+from vipa_policy.control.timeline import SEAM_POLICIES
+from vipa_policy.errors import ChunkError, ContractMismatch
 
 PERIOD = 1.0 / 15.0
 TICK = 0.01
@@ -38,10 +41,12 @@ def chunk_to(goal: np.ndarray, identifier: int, stamp: float, rows: int = 16, wi
 class Rig:
     """An executor on a simulated clock that keeps all setpoints."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, executable: Executable | None = None, **settings: object) -> None:
         self.now = 0.0
         self.ticks = 0
-        self.executor = Executor(limits or Limits(), Settings(period=TICK), START, 0.0)
+        self.executor = Executor(
+            limits or Limits(), Settings(period=TICK, **settings), START, 0.0, executable=executable
+        )
         self.poses = [START]
         self.sent = 0
         self.goals: list[float] = []
@@ -128,10 +133,10 @@ def play(rig: Rig, sequence: list[Event]) -> None:
                 rig.send(last)
 
 
-@given(st.lists(events, min_size=1, max_size=14))
+@given(st.lists(events, min_size=1, max_size=14), st.sampled_from(SEAM_POLICIES))
 @settings(max_examples=60)
-def test_no_sequence_of_events_passes_a_limit_and_all_end_in_a_hold(sequence: list[Event]) -> None:
-    rig = Rig()
+def test_no_sequence_of_events_passes_a_limit_and_all_end_in_a_hold(sequence: list[Event], seam: str) -> None:
+    rig = Rig(seam=seam)
     play(rig, sequence)
     rig.executor.hold("end of test", rig.now)
     rig.tick(60)
@@ -141,7 +146,7 @@ def test_no_sequence_of_events_passes_a_limit_and_all_end_in_a_hold(sequence: li
 
 
 def test_the_check_itself_notices_a_missing_limit() -> None:
-    rig = Rig(Limits(linear_velocity=1.0, linear_acceleration=5.0))
+    rig = Rig(Limits(linear_velocity=0.5, linear_acceleration=5.0, linear_jerk=100.0))
     rig.send(chunk_to(pose(0.7, 0.3, 0.1), 1, 0.0))
     rig.tick(60)
     with pytest.raises(AssertionError):
@@ -236,14 +241,162 @@ def test_an_arm_that_was_moved_while_held_is_followed_from_where_it_is() -> None
     assert np.allclose(rig.executor.base_from_tip, elsewhere)
 
 
-def test_rows_consumed_and_committed_tail_add_up() -> None:
+def line(speed: float, identifier: int, stamp: float, start: np.ndarray = START, rows: int = 16) -> BaseChunk:
+    """A chunk that moves in y at a speed in m/s from a pose on."""
+    poses = np.tile(start, (rows, 1, 1))
+    poses[:, 1, 3] += speed * PERIOD * (np.arange(rows) + 1)
+    return BaseChunk(identifier, stamp, PERIOD, poses, np.linspace(0.08, 0.0, rows))
+
+
+def test_an_arm_that_was_moved_a_little_before_its_first_chunk_starts_where_it_is() -> None:
     rig = Rig()
-    rig.send(chunk_to(pose(0.5, 0.0, 0.2), 7, 0.0))
+    rig.tick(50)
+    moved = pose(0.42, 0.01, 0.3, yaw=0.1)
+    rig.executor.measure(moved, rig.now)
+    assert np.allclose(rig.executor.base_from_tip, moved)
+    rig.send(line(0.1, 1, rig.now, start=moved))
+    setpoint = rig.executor.tick(rig.now + TICK)
+    assert np.linalg.norm(setpoint.base_from_tip[:3, 3] - moved[:3, 3]) < 1e-5
+
+
+def test_rows_consumed_and_committed_tail_follow_from_what_was_gone_through() -> None:
+    rig = Rig()
+    rig.send(line(0.1, 7, 0.0))
+    assert (rig.executor.chunk_id, rig.executor.rows_consumed) == (7, 0)
+    for _ in range(6):
+        rig.tick(10)
+        done = (rig.poses[-1][1, 3] - START[1, 3]) / (0.1 * PERIOD)  # in rows, by the place reached
+        assert rig.executor.rows_consumed == int(done + 1e-6)
+        poses, gripper = rig.executor.committed()
+        assert len(poses) == len(gripper) == 16 - rig.executor.rows_consumed
+        assert poses[-1] == pytest.approx(line(0.1, 7, 0.0).base_from_tip[-1], abs=1e-9)
+
+
+def test_limits_that_slow_the_motion_slow_the_consumption() -> None:
+    """A plan at twice the speed limit: half of it is consumed in the time it was meant for."""
+    rig = Rig(Limits(linear_velocity=0.1), first_interval=5.0)
+    rig.send(line(0.2, 1, 0.0, rows=30))
+    rig.tick(80)
+    consumed = rig.executor.rows_consumed
+    rig.tick(53)
+    assert rig.executor.pace == pytest.approx(0.485, abs=0.01)
+    assert rig.executor.rows_consumed - consumed in (3, 4)  # not 8, as the time on the wall says
+
+
+def test_a_late_chunk_is_begun_at_its_beginning_by_an_arm_that_stood_still() -> None:
+    """The delay is counted in setpoints consumed: an arm at rest consumed none, however long the prediction took."""
+    rig = Rig()
+    rig.tick(90)
+    assert rig.send(line(0.1, 1, rig.now - 0.85)) == ""
+    assert rig.executor.rows_consumed == 0
+    before = rig.poses[-1]
     rig.tick(20)
-    assert rig.executor.chunk_id == 7
-    assert rig.executor.rows_consumed == 3
-    poses, gripper = rig.executor.committed()
-    assert len(poses) == len(gripper) == 13
+    assert 0.0 < rig.poses[-1][1, 3] - before[1, 3] < 0.1 * 0.2
+
+
+@pytest.mark.parametrize("seam", SEAM_POLICIES)
+@pytest.mark.parametrize("lag", [0.0, 0.05, 0.1])
+def test_an_arm_told_to_rest_rests_there(seam: str, lag: float) -> None:
+    """A policy that goes to a place from wherever it sees the arm, and then says to stay: 0.1 mm at the end.
+
+    Whatever the arm's lag, known (0.05 s) or not.
+    """
+    rig = Rig(seam=seam)
+    goal = pose(0.52, 0.11, 0.21, yaw=0.3)
+    behind = 8
+    for identifier in range(1, 60):
+        seen = rig.poses[max(len(rig.poses) - 1 - behind - round(lag / TICK), 0)]
+        way = goal[:3, 3] - seen[:3, 3]
+        share = np.minimum(0.2 * PERIOD * (np.arange(16) + 1) / max(float(np.linalg.norm(way)), 1e-9), 1.0)
+        rows = np.tile(goal, (16, 1, 1))
+        rows[:, :3, 3] = seen[:3, 3] + share[:, None] * way
+        assert rig.send(BaseChunk(identifier, rig.now - behind * TICK, PERIOD, rows, np.full(16, 0.08))) == ""
+        rig.tick(7)
+    assert np.linalg.norm(rig.poses[-1][:3, 3] - goal[:3, 3]) < 1e-4
+    assert np.linalg.norm(rig.poses[-1] - goal) < 1e-3
+    # The last chunk alone: the arm stays.
+    rig.send(chunk_to(goal, 100, rig.now))
+    rig.tick(60)
+    assert np.linalg.norm(rig.poses[-1][:3, 3] - goal[:3, 3]) < 1e-4
+
+
+CONTRACT = ActionContract(
+    reference_camera="scene",
+    tip_frame="fr3_hand_tcp",
+    control_period=PERIOD,
+    horizon=16,
+    cameras=(CameraSpec("scene", 64, 48),),
+    proprioception=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tip_frame": "fr3_link8"}, "tip_frame: 'fr3_link8' / 'fr3_hand_tcp'"),
+        ({"mode": "delta"}, "mode: 'delta' / 'absolute'"),
+        ({"position_unit": "mm"}, "position_unit: 'mm' / 'm'"),
+        ({"control_period": 0.1}, "control_period: 0.1 s / 0.06"),
+        ({"horizon": 12}, "horizon: 12 / 16 rows"),
+        (None, "carries none"),
+    ],
+)
+def test_a_chunk_of_another_contract_is_refused_naming_both_sides(changes: dict | None, words: str) -> None:
+    rig = Rig(executable=Executable("fr3_hand_tcp"))
+    contract = None if changes is None else dataclasses.replace(CONTRACT, **changes)
+    with pytest.raises(ContractMismatch, match=words):
+        rig.executor.accept_chunk(dataclasses.replace(line(0.1, 1, 0.0), contract=contract), 0.0)
+    assert rig.executor.state is State.IDLE
+    rig.executor.accept_chunk(dataclasses.replace(line(0.1, 1, 0.0), contract=CONTRACT), 0.0)
+
+
+def test_the_first_reason_of_an_end_is_recorded_once() -> None:
+    rig = Rig()
+    rig.send(line(0.1, 1, 0.0))
+    rig.tick(30)
+    rig.executor.hold("no camera", rig.now)
+    rig.executor.hold("no depth", rig.now)
+    rig.tick(3)
+    rig.executor.hold("no TF", rig.now)
+    assert rig.executor.hold_reason == "no camera"
+    assert [(ending.reason, ending.latched) for ending in rig.executor.endings] == [("no camera", False)]
+    rig.executor.stop("stopped by instruction", rig.now)
+    rig.executor.stop("stopped again", rig.now)
+    assert rig.executor.hold_reason == "stopped by instruction"
+    assert [ending.reason for ending in rig.executor.endings] == ["no camera", "stopped by instruction"]
+
+
+def test_an_arm_that_is_turned_away_from_its_command_is_held() -> None:
+    rig = Rig()
+    rig.send(line(0.1, 1, 0.0))
+    rig.tick(30)
+    turned = rig.executor.base_from_tip
+    turned[:3, :3] = turned[:3, :3] @ Rotation.from_euler("z", 0.4).as_matrix()
+    rig.executor.measure(turned, rig.now)
+    assert rig.executor.state is State.RAMPING
+    assert "0.40 rad away from where it was commanded" in rig.executor.hold_reason
+
+
+def test_limits_that_brake_too_slowly_for_a_hold_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"brake to rest within 0\.6 s, these may take 1\..* lower linear_velocity"):
+        Rig(Limits(linear_velocity=1.0))
+    with pytest.raises(ValueError, match="angular limits"):
+        Rig(Limits(angular_velocity=2.5, angular_acceleration=2.0, angular_step=0.5))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"period": 0.05},
+        {"patience": 0.0},
+        {"following_error": 0.0},
+        {"seam": "smooth"},
+        {"seam_tolerance": 0.0},
+    ],
+)
+def test_settings_refuse_what_makes_no_sense(values: dict) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Settings(**values)
 
 
 def test_a_clock_that_jumps_back_or_far_ahead_moves_nothing_faster() -> None:

@@ -47,6 +47,10 @@ def test_nothing_in_an_argument_is_run(make: tuple[list[str], Path], tmp_path: P
     assert not witness.exists()
 
 
+def test_eval_calibration_runs_the_evaluation(make: tuple[list[str], Path]) -> None:
+    assert arguments_of(make, "eval-calibration") == ["ros2", "run", "vipa_sim", "eval_calibration"]
+
+
 def test_demo_runs_the_demo(make: tuple[list[str], Path]) -> None:
     assert arguments_of(make, "demo") == ["ros2", "run", "vipa_sim", "demo"]
 

@@ -19,6 +19,10 @@ class ObservationError(VipaError):
     """An observation cannot be used: a part is missing, has the wrong shape, or holds implausible values."""
 
 
+class CameraError(VipaError):
+    """A camera cannot be opened, was lost, or delivers what cannot be used."""
+
+
 class InstructionError(VipaError):
     """An instruction lies outside what the checkpoint was trained on."""
 
@@ -41,3 +45,27 @@ class DatasetError(VipaError):
 
 class MotionError(VipaError):
     """A trajectory and motion tokens cannot be turned into each other: not finite, wrong shape, or out of order."""
+
+
+class CalibrationError(VipaError):
+    """A hand-eye calibration cannot be made, read or used."""
+
+
+class BoardNotSeen(CalibrationError):
+    """Too little of the calibration board is in the picture to tell where it is."""
+
+
+class WrongBoard(CalibrationError):
+    """A board was seen that is not the one it was said to be: other markers, another grid, or another size."""
+
+
+class DegenerateMotion(CalibrationError):
+    """The poses collected do not determine the camera's pose.
+
+    Attributes:
+        missing: what motion is missing, one piece of advice each.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing

@@ -8,13 +8,18 @@ Guarded by tests/unit/test_geometry.py.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 Array: TypeAlias = NDArray[np.float64]
+
+LINK_FROM_OPTICAL: Final[Array] = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+"""REP 103: a camera's link looks along x with z up, its optical frame along z with y down."""
 
 
 def transform(position: ArrayLike, quaternion: ArrayLike) -> Array:

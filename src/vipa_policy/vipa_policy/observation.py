@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipa_policy.contract import ActionContract
+from vipa_policy.errors import ObservationError
 from vipa_policy.geometry import Array
 
 
@@ -33,6 +34,13 @@ class CameraView:
     depth: NDArray[np.float32] | None
     intrinsics: Array
     reference_from_camera: Array
+
+    @property
+    def measured_depth(self) -> NDArray[np.float32]:
+        """The depth of an RGB-D camera; raises ObservationError where there is none."""
+        if self.depth is None:
+            raise ObservationError(f"{self.name}: expected metric depth with the image, got none; use an RGB-D camera")
+        return self.depth
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,14 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.special import ndtri
 
+from vipa_policy import geometry
 from vipa_policy.geometry import Array
 from vipa_sim.model import VISIBLE_GROUP
 
 RgbImage: TypeAlias = NDArray[np.uint8]
 DepthImage: TypeAlias = NDArray[np.float32]
 
-LINK_FROM_OPTICAL: Final[Array] = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
-"""REP 103: a camera's link looks along x with z up, its optical frame along z with y down."""
+LINK_FROM_OPTICAL: Final[Array] = geometry.LINK_FROM_OPTICAL
 OPTICAL_FROM_MUJOCO: Final[Array] = np.diag([1.0, -1.0, -1.0, 1.0])
 MILLIMETRE: Final = np.float32(0.001)
 

@@ -15,6 +15,7 @@ import numpy as np
 from vipa_policy.geometry import Array, inverse, is_rotation
 from vipa_policy.observation import CameraView
 from vipa_sim import camera as rgbd
+from vipa_sim.calibration_board import BoardPlacement
 from vipa_sim.camera import CameraConfig, NoiseConfig
 from vipa_sim.driver import MAXIMUM_WIDTH, ArmServo, GripperServo
 from vipa_sim.model import (
@@ -52,6 +53,7 @@ class CellConfig:
         timestep: s of one physics step.
         control_period: s between ticks of the joint servo, a whole number of timesteps.
         pretty: shadows and smooth edges in the pictures; slow, for people.
+        board: a calibration board on the table or on the hand; None for none.
     """
 
     image_width: int = 320
@@ -63,6 +65,7 @@ class CellConfig:
     timestep: float = 0.002
     control_period: float = 0.004
     pretty: bool = False
+    board: BoardPlacement | None = None
 
     def __post_init__(self) -> None:
         if self.image_width < 16 or self.image_height < 16:
@@ -113,6 +116,7 @@ class Cell:
             tuple(self._cameras),
             self.config.timestep,
             self.config.pretty,
+            self.config.board,
         )
         self.data = mujoco.MjData(self.model)
         self._kinematics = ArmKinematics(self.model)
@@ -282,6 +286,11 @@ class Cell:
                 if mine in self._hand_bodies and other not in self._hand_bodies:
                     touched.add(self.model.body(other).name if other else "table")
         return frozenset(touched)
+
+    @property
+    def base_from_hand(self) -> Array:
+        """(4, 4) measured pose of ``fr3_hand`` in ``fr3_link0``."""
+        return self._pose_of("hand")
 
     # Objects
 

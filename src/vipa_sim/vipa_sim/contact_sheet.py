@@ -50,7 +50,7 @@ def show_layouts(cell: Cell, seeds: Sequence[int]) -> NDArray[np.uint8]:
         cell.reset(sample_layout(seed, held_out))
         view = cell.capture(SCENE)
         words = f"layout {seed}{' held out' if held_out else ''}"
-        columns.append(np.vstack([label(view.rgb, words), colour_depth(view.depth)]))
+        columns.append(np.vstack([label(view.rgb, words), colour_depth(view.measured_depth)]))
     return np.hstack(columns)
 
 

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vipa_sim.calibration_board import BoardPlacement, add_board
 from vipa_sim.meshes import coarsen_visual_meshes
 from vipa_sim.scene import BLOCK_EDGE, BOWL_DIAMETER, BOWL_FLOOR, BOWL_HEIGHT, BOWLS, COLOURS
 
@@ -41,7 +42,13 @@ BOWL_SIDES: Final = 16
 GRASP_FRICTION: Final = (1.2, 0.02, 0.0005)
 
 
-def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep: float, pretty: bool) -> mujoco.MjModel:
+def build_model(
+    image_size: tuple[int, int],
+    cameras: tuple[str, ...],
+    timestep: float,
+    pretty: bool,
+    board: BoardPlacement | None = None,
+) -> mujoco.MjModel:
     """Return the compiled cell.
 
     Args:
@@ -49,6 +56,7 @@ def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep:
         cameras: names; "wrist" rides on the hand, the others stand in the world. Poses are set later.
         timestep: s of one physics step.
         pretty: shadows, smooth edges and meshes in full detail, for people; many times slower to draw.
+        board: a calibration board to stand on the table or ride on the hand; None leaves the cell as it is.
     """
     assets = resources.files("franky_sim") / "assets"
     spec = mujoco.MjSpec.from_file(str(assets / "fr3.xml"))
@@ -83,6 +91,8 @@ def build_model(image_size: tuple[int, int], cameras: tuple[str, ...], timestep:
     for camera in cameras:
         parent = spec.body("hand") if camera == "wrist" else spec.worldbody
         parent.add_camera(name=camera)
+    if board is not None:
+        add_board(spec, board, VISIBLE_GROUP)
     return spec.compile()
 
 

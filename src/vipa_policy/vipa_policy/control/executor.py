@@ -7,23 +7,27 @@ keeps its last target. Guarded by tests/unit/test_control_executor.py.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
+from vipa_policy.control.chunk import BaseChunk, Executable
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Limits
-from vipa_policy.control.timeline import BaseChunk, Timeline
+from vipa_policy.control.timeline import SEAM_POLICIES, Seam, Timeline
 from vipa_policy.control.tracker import Tracker
 from vipa_policy.errors import ChunkError
-from vipa_policy.geometry import Array
+from vipa_policy.geometry import Array, rotation_angle
 
 # A stream that was not ticked for longer than this many periods is continued, not caught up with.
 MOST_STEPS = 10
 # Chunks whose spacing is remembered to know when the next one is due.
 INTERVALS = 5
+# Ends of motion that are remembered.
+RECORDS = 50
 
 
 class State(IntEnum):
@@ -43,10 +47,14 @@ class Settings:
         period: s between two setpoints.
         patience: s, how long after a chunk was due the arm goes on without it.
         first_interval: s, when the second chunk is due after the first.
-        crossfade: s over which the gap at a seam fades out.
-        lead: s by which the arm follows its target late. Every chunk begins where the arm was measured; without the
+        crossfade: s over which `blend` and `rtc` close the gap at a seam.
+        lead: s by which the arm follows its command late. Every chunk begins where the arm was measured; without the
             lead it would be called back by this lag at every chunk, and crawl.
         following_error: m between commanded and measured tip beyond which the arm is taken to be elsewhere.
+        following_angle: rad, the same for the rotation.
+        seam: `replace`, `blend` or `rtc`, see ``timeline``.
+        seam_tolerance: m, largest gap at which a chunk counts as continuing the committed tail (`rtc`).
+        seam_angle: rad, the same for the rotation.
     """
 
     period: float = 0.01
@@ -55,12 +63,22 @@ class Settings:
     crossfade: float = 0.15
     lead: float = 0.05
     following_error: float = 0.05
+    following_angle: float = 0.3
+    seam: str = "blend"
+    seam_tolerance: float = 0.01
+    seam_angle: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0.0 < self.period <= 0.02:
             raise ValueError(f"expected a setpoint period in (0, 0.02] s, got {self.period}")
         if not (self.patience > 0.0 and self.first_interval > 0.0 and self.crossfade >= 0.0 and self.lead >= 0.0):
             raise ValueError("expected patience and first_interval above 0 s, crossfade and lead of 0 s or more")
+        if not (self.following_error > 0.0 and self.following_angle > 0.0):
+            raise ValueError("expected following_error and following_angle above 0")
+        if self.seam not in SEAM_POLICIES:
+            raise ValueError(f"expected a seam policy of {', '.join(SEAM_POLICIES)}, got {self.seam!r}")
+        if not (self.seam_tolerance > 0.0 and self.seam_angle > 0.0):
+            raise ValueError("expected seam_tolerance and seam_angle above 0")
 
 
 @dataclass(frozen=True)
@@ -72,15 +90,27 @@ class Setpoint:
     gripper: float | None
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Why a motion ended: time in s, reason, whether it was latched. One per hold, whatever else is lost meanwhile."""
+
+    stamp: float
+    reason: str
+    latched: bool
+
+
 class Executor:
     """Follows chunks within limits, or brakes to a hold and says why.
 
     Args:
         limits: of the motion, base frame.
-        settings: periods and patience.
+        settings: periods, patience, seams.
         base_from_tip: (4, 4) measured pose at activation.
         now: s.
         gripper: hysteresis of gripper goals.
+        executable: what a chunk's contract must say; None where chunks carry none.
+
+    Raises ValueError where the limits cannot brake in time.
     """
 
     def __init__(
@@ -90,14 +120,25 @@ class Executor:
         base_from_tip: Array,
         now: float,
         gripper: GripperGate | None = None,
+        executable: Executable | None = None,
     ) -> None:
+        limits.check_hold(settings.period)
         self.settings = settings
         self.state = State.IDLE
         self.stopped = False
         self.hold_reason = "no chunk yet"
+        self.endings: deque[Ending] = deque(maxlen=RECORDS)
         self._tracker = Tracker(limits, settings.period, base_from_tip)
-        self._timeline = Timeline(settings.crossfade, settings.lead)
+        self._timeline = Timeline(
+            limits,
+            settings.period,
+            settings.seam,
+            settings.crossfade,
+            settings.lead,
+            (settings.seam_tolerance, settings.seam_angle),
+        )
         self._gripper = gripper or GripperGate()
+        self._executable = executable
         self._time = now
         self._held_since = now
         self._last_accepted: float | None = None
@@ -116,29 +157,41 @@ class Executor:
 
     @property
     def rows_consumed(self) -> int:
-        """Rows of the followed chunk whose time has been streamed."""
-        chunk = self._timeline.chunk
-        return chunk.rows_due(self._time) if chunk is not None and self.state is State.FOLLOWING else 0
+        """Rows of the followed chunk that were gone through."""
+        return self._timeline.rows_consumed if self.state is State.FOLLOWING else 0
+
+    @property
+    def pace(self) -> float:
+        """How fast the plan is gone through: 1 as it was meant, less where limits slow it, 0 where nothing moves."""
+        return self._timeline.pace.value if self.state is State.FOLLOWING else 0.0
+
+    @property
+    def seam(self) -> Seam:
+        """How the chunk in force was joined to the motion before."""
+        return self._timeline.seam
 
     def committed(self) -> tuple[Array, Array]:
-        """Return poses (n, 4, 4) and gripper widths (n,) of the followed chunk's rows not yet streamed."""
+        """Return poses (n, 4, 4) and gripper widths (n,) of the followed chunk's rows not yet gone through."""
         if self.state is not State.FOLLOWING:
             return np.zeros((0, 4, 4)), np.zeros(0)
-        return self._timeline.committed(self._time)
+        return self._timeline.committed()
 
     def accept_chunk(self, chunk: BaseChunk, now: float) -> None:
         """Follow a chunk from now (s) on.
 
-        Raises ChunkError, changing nothing, where a stop is latched, where the chunk was captured before the hold
-        began (what ended the motion may not be in the picture yet), and for all that ``Timeline.accept`` refuses.
+        Raises ContractMismatch where the chunk means other actions. Raises ChunkError, changing nothing, where a stop
+        is latched, where the chunk was captured before the hold began (what ended the motion may not be in the
+        picture yet), and for all that ``Timeline.accept`` refuses.
         """
+        if self._executable is not None:
+            self._executable.check(chunk)
         if self.stopped:
             raise ChunkError(f"chunk {chunk.identifier} is not followed: {self.hold_reason}")
         if self.state in (State.RAMPING, State.HOLDING) and chunk.stamp < self._held_since:
             raise ChunkError(
                 f"chunk {chunk.identifier} was captured {self._held_since - chunk.stamp:.3f} s before the hold began"
             )
-        self._timeline.accept(chunk, now)
+        self._timeline.accept(chunk, now, self._tracker.command)
         if self._last_accepted is not None and self.state is State.FOLLOWING:
             self._intervals.append(now - self._last_accepted)
         self._last_accepted = now
@@ -155,7 +208,11 @@ class Executor:
         return True
 
     def stop(self, reason: str, now: float) -> bool:
-        """Brake to a hold and latch it until ``resume``. Returns whether it was not latched before."""
+        """Brake to a hold and latch it until ``resume``. Returns whether it was not latched before.
+
+        What is told from here on is the stop, which is what must be cleared; why the motion had ended before it
+        stands in ``endings``.
+        """
         if self.stopped:
             return False
         self.stopped = True
@@ -164,6 +221,7 @@ class Executor:
         else:
             # Nothing seen before the stop may move the arm after it.
             self.hold_reason, self._held_since = reason, now
+            self.endings.append(Ending(now, reason, True))
             if self.state is State.IDLE:
                 self.state = State.HOLDING
         return True
@@ -187,15 +245,20 @@ class Executor:
     def measure(self, base_from_tip: Array, now: float) -> float:
         """Compare the commanded with the measured pose (4, 4) and return their distance in m.
 
-        An arm that is further away than ``following_error`` was moved by somebody else, or does not follow: the
-        motion is held, and a hold starts afresh from where the arm is.
+        An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else, or does
+        not follow: the motion is held, and a hold starts afresh from where the arm is. While nothing was ever streamed,
+        the motion will start from where the arm is, however near.
         """
-        error = float(np.linalg.norm(self.base_from_tip[:3, 3] - base_from_tip[:3, 3]))
-        if error > self.settings.following_error:
+        commanded = self.base_from_tip
+        error = math.dist(commanded[:3, 3], base_from_tip[:3, 3])
+        angle = rotation_angle(commanded, base_from_tip)
+        if error > self.settings.following_error or angle > self.settings.following_angle:
             if self.state is State.FOLLOWING:
-                self.hold(f"the tip is {error:.3f} m away from where it was commanded", now)
+                self.hold(f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded", now)
             else:
                 self.anchor(base_from_tip)
+        elif self.state is State.IDLE:
+            self.anchor(base_from_tip)
         return error
 
     def tick(self, now: float, gripper_busy: bool = False) -> Setpoint | None:
@@ -222,7 +285,7 @@ class Executor:
     def _step(self) -> float | None:
         """Advance by one period; returns the gripper width wanted, None where nothing is followed."""
         if self.state is State.FOLLOWING:
-            target = self._timeline.at(self._time)
+            target = self._timeline.advance(self._tracker.command, self._time)
             if target is not None:
                 self._tracker.follow(target)
                 return target.gripper
@@ -233,8 +296,7 @@ class Executor:
         return None
 
     def _check_patience(self, now: float) -> None:
-        chunk = self._timeline.chunk
-        if self.state is not State.FOLLOWING or chunk is None or self._last_accepted is None:
+        if self.state is not State.FOLLOWING or self._last_accepted is None:
             return
         due = max(self._intervals) if self._intervals else self.settings.first_interval
         silent = now - self._last_accepted
@@ -244,6 +306,7 @@ class Executor:
     def _begin_hold(self, reason: str, now: float) -> None:
         self.state = State.RAMPING
         self.hold_reason = reason
+        self.endings.append(Ending(now, reason, self.stopped))
         self._held_since = now
         self._last_accepted = None
         self._intervals.clear()

@@ -58,7 +58,8 @@ class EpisodeInfo:
         seed: of the simulated layout, None where there was none.
         contract: the action contract in force, None where none was known.
         calibration: "cameras": view name -> frame_id, width, height, distortion_model, d, k, p of the first
-            CameraInfo seen; "static_transforms": list of parent, child, translation (m), rotation (x, y, z, w).
+            CameraInfo seen; "static_transforms": list of parent, child, translation (m), rotation (x, y, z, w);
+            "hand_eye": list of hand-eye calibrations in force, with frames, pose, date and residuals, one a camera.
         software_version: of vipa_policy.
         counts: topic -> messages written.
         lost: topic -> messages that arrived and could not be written.
@@ -80,7 +81,9 @@ class EpisodeInfo:
     started_at: str = ""
     seed: int | None = None
     contract: ActionContract | None = None
-    calibration: dict[str, Any] = field(default_factory=lambda: {"cameras": {}, "static_transforms": []})
+    calibration: dict[str, Any] = field(
+        default_factory=lambda: {"cameras": {}, "static_transforms": [], "hand_eye": []}
+    )
     software_version: str = field(default_factory=lambda: software_version())
     counts: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)

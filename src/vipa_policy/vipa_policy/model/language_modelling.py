@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from vipa_policy.model.inputs import NetworkInput
@@ -71,7 +72,8 @@ def add_motion_tokens(network: VipaNetwork, vocabulary: Vocabulary, tokens: Moti
     Raises CheckpointError where the two do not belong together.
     """
     motion = extend_vocabulary(network.semantic.internvl, vocabulary.tokenizer, tokens)
-    rows = len(network.semantic.internvl.get_input_embeddings().weight)
+    embeddings = cast(nn.Embedding, network.semantic.internvl.get_input_embeddings())
+    rows = embeddings.num_embeddings
     semantic = dataclasses.replace(network.config.semantic, vocabulary_size=rows)
     network.config = dataclasses.replace(network.config, semantic=semantic)
     network.semantic.config = semantic

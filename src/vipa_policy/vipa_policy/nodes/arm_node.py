@@ -19,10 +19,10 @@ from std_srvs.srv import Trigger
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from vipa_msgs.msg import ActionChunk, ExecutionState, PolicyStatus
-from vipa_policy.contract import ActionContract
+from vipa_policy.control.chunk import BaseChunk, Executable
 from vipa_policy.control.executor import Executor, State
-from vipa_policy.control.timeline import FUTURE_TOLERANCE, BaseChunk
-from vipa_policy.errors import ChunkError, ContractMismatch, VipaError
+from vipa_policy.control.timeline import FUTURE_TOLERANCE
+from vipa_policy.errors import ChunkError, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch, normalise
 from vipa_policy.nodes.arm_parameters import DECLARATIONS, gate_from, limits_from, settings_from
@@ -131,9 +131,20 @@ class ArmNode(ManagedNode):
     def diagnostic_values(self) -> Mapping[str, str]:
         """What is followed, what was refused."""
         executor = self._executor
+        followed = {}
+        if executor is not None:
+            seam = executor.seam
+            followed = {
+                "state": executor.state.name,
+                "chunk": str(executor.chunk_id),
+                "pace": f"{executor.pace:.3f}",
+                "seam": f"{seam.policy} {seam.gap:.4f} m {seam.angle:.3f} rad" if seam.chunk else "",
+                "last holds": "; ".join(
+                    f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-3:]
+                ),
+            }
         return {
-            "state": executor.state.name if executor else "",
-            "chunk": str(executor.chunk_id) if executor else "",
+            **followed,
             "chunks refused": str(self._refused),
             "last refusal": self._refusal,
             "tracking error (m)": f"{self._tracking_error:.4f}",
@@ -219,7 +230,6 @@ class ArmNode(ManagedNode):
         assert self._executor is not None
         try:
             chunk, contract = chunk_from_message(message)
-            self._check_contract(contract)
         except VipaError as error:
             self._refuse(str(error), hold=True)
             return
@@ -232,27 +242,14 @@ class ArmNode(ManagedNode):
                     period=contract.control_period,
                     base_from_tip=base_from_camera @ chunk.camera_from_tip,
                     gripper=chunk.gripper,
+                    contract=contract,
                 ),
                 self.now,
             )
-        except ChunkError as error:
-            # One chunk that is late or repeated is no reason to brake; if none follows, patience ends.
-            self._refuse(str(error), hold=False)
-
-    def _check_contract(self, contract: ActionContract) -> None:
-        """Raise ContractMismatch where this node cannot execute what a chunk means."""
-        expected = {"tip_frame": self._tip, "mode": "absolute", "position_unit": "m", "gripper": "width"}
-        wrong = [
-            f"{name}: {getattr(contract, name)!r} / {value!r}"
-            for name, value in expected.items()
-            if getattr(contract, name) != value
-        ]
-        if wrong:
-            raise ContractMismatch(
-                "the chunk and the arm node do not mean the same actions (the chunk / the arm node): "
-                + "; ".join(wrong)
-                + ". Run a checkpoint made for this arm, or set the arm node's parameters to it."
-            )
+        except VipaError as error:
+            # One chunk that is late or repeated is no reason to brake; if none follows, patience ends. One that means
+            # other actions is.
+            self._refuse(str(error), hold=not isinstance(error, ChunkError))
 
     def _check_words(self, words: str) -> None:
         heard = self._latch.instruction
@@ -295,7 +292,14 @@ class ArmNode(ManagedNode):
             if self._measured is None or problem:
                 self.diagnostics.report(DiagnosticStatus.WARN, f"waiting for the tip's pose: {problem}")
                 return
-            self._executor = Executor(self._limits, self._settings, self._measured, self.now, gate_from(self._values))
+            self._executor = Executor(
+                self._limits,
+                self._settings,
+                self._measured,
+                self.now,
+                gate_from(self._values),
+                Executable(tip_frame=self._tip),
+            )
             if self._latch.stopped:
                 self._executor.stop("stopped by instruction; give another instruction or call arm/resume", self.now)
         elif problem:

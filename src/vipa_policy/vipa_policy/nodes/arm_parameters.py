@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from vipa_policy.control.executor import Settings
 from vipa_policy.control.gripper import GripperGate
-from vipa_policy.control.limits import Limits
+from vipa_policy.control.limits import Box, Limits
 from vipa_policy.nodes.parameters import FREE, Declaration, real
+
+TILT = real(0.01, 3.1416)
+# An empty array has no type of its own in ROS.
+BOXES: dict[str, Any] = {"dynamic_typing": True}
 
 DECLARATIONS: tuple[Declaration, ...] = (
     ("base_frame", "fr3_link0", "TF frame of targets, limits and workspace", FREE),
@@ -19,13 +25,24 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("angular_velocity", 1.0, "rad/s, norm", real(0.001, 2.5)),
     ("angular_acceleration", 5.0, "rad/s^2, norm", real(0.01, 25.0)),
     ("angular_jerk", 100.0, "rad/s^3, norm", real(0.1, 12500.0)),
+    ("linear_step", 0.02, "m, largest step between two targets, whatever their rate", real(0.0001, 0.1)),
+    ("angular_step", 0.1, "rad, largest turn between two targets, whatever their rate", real(0.0005, 0.5)),
     ("workspace_lower", [0.25, -0.45, 0.005], "m, corner x y z of the box the tip stays in, base frame", FREE),
     ("workspace_upper", [0.80, 0.45, 0.60], "m, corner x y z of the box the tip stays in, base frame", FREE),
+    ("stay_in", [], "m, further boxes the tip may be in, six numbers each: lower, then upper corner x y z", BOXES),
+    ("stay_out", [], "m, boxes the tip stays out of, six numbers each: lower, then upper corner x y z", BOXES),
+    ("table_height", 0.0, "m, height in the base frame the tip stays above", real(-10.0, 10.0)),
+    ("tilt", 1.2, "rad, largest angle between the tip's z axis and tilt_direction; 3.14159 bounds nothing", TILT),
+    ("tilt_direction", [0.0, 0.0, -1.0], "x y z of the base frame", FREE),
     ("patience", 0.12, "s, how long the arm goes on after a chunk was due and did not come", real(0.02, 2.0)),
     ("first_interval", 0.6, "s, when the second chunk is due after the first", real(0.05, 5.0)),
-    ("crossfade", 0.15, "s, over which the gap between two chunks fades out", real(0.0, 1.0)),
+    ("seam", "blend", "how chunks are joined: replace, blend, or rtc (in-painted by the policy)", FREE),
+    ("seam_tolerance", 0.01, "m, largest gap of a chunk that continues the committed tail (rtc)", real(0.0001, 0.2)),
+    ("seam_angle", 0.1, "rad, the same for the rotation", real(0.001, 1.0)),
+    ("crossfade", 0.15, "s, over which blend and rtc close the gap between two chunks", real(0.0, 1.0)),
     ("lead", 0.05, "s, by which the arm follows its target late; rows are commanded so much earlier", real(0.0, 0.5)),
     ("following_error", 0.05, "m, tip further than this from its target: hold, start afresh there", real(0.005, 1.0)),
+    ("following_angle", 0.3, "rad, the same for the tip's rotation", real(0.02, 3.0)),
     ("tf_wait", 0.06, "s, how long a chunk waits for the transform at its stamp", real(0.0, 0.5)),
     ("tf_timeout", 0.08, "s, age of the tip's transform beyond which the arm holds", real(0.01, 1.0)),
     ("gripper_threshold", 0.01, "m, change of the wanted width that makes a new gripper goal", real(0.001, 0.08)),
@@ -34,18 +51,46 @@ DECLARATIONS: tuple[Declaration, ...] = (
 
 
 def limits_from(values: dict[str, Any]) -> Limits:
-    """Return the limits of parameter values. Raises ValueError where they bound nothing."""
-    names = [f"{kind}_{order}" for kind in ("linear", "angular") for order in ("velocity", "acceleration", "jerk")]
-    return Limits(
-        **{name: values[name] for name in names},
+    """Return the limits of parameter values. Raises ValueError where they bound nothing or cannot brake in time."""
+    orders = ("velocity", "acceleration", "jerk", "step")
+    names = [f"{kind}_{order}" for kind in ("linear", "angular") for order in orders]
+    limits = Limits(
+        **{name: values[name] for name in (*names, "table_height")},
         lower=tuple(values["workspace_lower"]),
         upper=tuple(values["workspace_upper"]),
+        stay_in=_boxes("stay_in", values["stay_in"]),
+        stay_out=_boxes("stay_out", values["stay_out"]),
+        tilt=min(values["tilt"], math.pi),
+        tilt_direction=tuple(values["tilt_direction"]),
     )
+    limits.check_hold(1.0 / values["rate"])
+    return limits
+
+
+def _boxes(name: str, numbers: Sequence[float] | None) -> tuple[Box, ...]:
+    """Return the boxes of six numbers each. Raises ValueError where the numbers are no boxes."""
+    numbers = list(numbers or [])
+    if len(numbers) % 6 or not all(isinstance(number, float) for number in numbers):
+        raise ValueError(
+            f"expected six numbers in m, with a decimal point, for each box of {name}, got {len(numbers)}: {numbers}"
+        )
+    six = [numbers[start : start + 6] for start in range(0, len(numbers), 6)]
+    return tuple(Box((x, y, z), (far_x, far_y, far_z)) for x, y, z, far_x, far_y, far_z in six)
 
 
 def settings_from(values: dict[str, Any]) -> Settings:
     """Return the executor's settings of parameter values. Raises ValueError where they contradict each other."""
-    names = ("patience", "first_interval", "crossfade", "lead", "following_error")
+    names = (
+        "patience",
+        "first_interval",
+        "crossfade",
+        "lead",
+        "following_error",
+        "following_angle",
+        "seam",
+        "seam_tolerance",
+        "seam_angle",
+    )
     return Settings(period=1.0 / values["rate"], **{name: values[name] for name in names})
 
 

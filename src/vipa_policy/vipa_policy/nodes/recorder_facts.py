@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vipa_policy.contract import ActionContract
+from vipa_policy.nodes.calibration_messages import hand_eye_facts
 from vipa_policy.nodes.conversions import contract_from_message
 
 
@@ -17,11 +18,12 @@ class EpisodeFacts:
         self._seed: int | None = None
         self._cameras: dict[str, dict[str, Any]] = {}
         self._static: dict[str, dict[str, Any]] = {}
+        self._hand_eye: dict[str, dict[str, Any]] = {}
 
     def wants(self, role: str) -> bool:
         """Tell whether a message of this role would say something new."""
         return (
-            role == "tf_static"
+            role in ("tf_static", "calibration")
             or (role == "chunk" and self._contract is None)
             or (role == "cell_state" and self._seed is None)
             or (role.endswith("/camera_info") and role.split("/")[0] not in self._cameras)
@@ -32,6 +34,8 @@ class EpisodeFacts:
         if role == "tf_static":
             for item in message.transforms:
                 self._static[item.child_frame_id] = _static_transform(item)
+        elif role == "calibration":
+            self._hand_eye[message.camera_frame] = hand_eye_facts(message)
         elif role == "chunk":
             self._contract = contract_from_message(message.contract)
         elif role == "cell_state":
@@ -41,7 +45,11 @@ class EpisodeFacts:
 
     def fields(self) -> dict[str, Any]:
         """Return what is known as fields of an EpisodeInfo."""
-        calibration = {"cameras": dict(self._cameras), "static_transforms": list(self._static.values())}
+        calibration = {
+            "cameras": dict(self._cameras),
+            "static_transforms": list(self._static.values()),
+            "hand_eye": list(self._hand_eye.values()),
+        }
         return {"contract": self._contract, "seed": self._seed, "calibration": calibration}
 
 

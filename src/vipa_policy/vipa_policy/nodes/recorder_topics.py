@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
-from vipa_msgs.msg import ActionChunk, CellState, ExecutionState, TrialStatus
+from vipa_msgs.msg import ActionChunk, CellState, ExecutionState, HandEyeCalibration, TrialStatus
 from vipa_policy.episode import CameraTopics, QosDescription, TopicDescription
 from vipa_policy.episode.definitions import full_definition, type_hash
 from vipa_policy.errors import VipaError
@@ -53,6 +53,7 @@ COMMON = (
     RecordedTopic("target_pose", "target_pose", PoseStamped, RELIABLE_QOS),
     RecordedTopic("chunk", "policy/chunk", ActionChunk, RELIABLE_QOS),
     RecordedTopic("execution_state", "arm/execution_state", ExecutionState, RELIABLE_QOS),
+    RecordedTopic("calibration", "calibration/result", HandEyeCalibration, LATCHED_QOS),
     RecordedTopic("cell_state", "cell/state", CellState, STATE_QOS),
     RecordedTopic("trial", "cell/trial", TrialStatus, LATCHED_QOS),
 )

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import array
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
-from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from vipa_msgs.msg import CellObject as ObjectMessage
 from vipa_msgs.msg import CellState
+from vipa_policy.camera.optics import StreamCalibration
 from vipa_policy.geometry import Array
+from vipa_policy.nodes.camera_messages import calibration_message
 from vipa_policy.nodes.conversions import (
     array_from_point,
     matrix_from_pose,
@@ -78,45 +78,10 @@ class JointStateMessage:
         return self.message
 
 
-class ImageMessage:
-    """Images of one size and encoding, as one reused message."""
-
-    def __init__(self, frame: str, encoding: str, width: int, height: int, bytes_per_pixel: int) -> None:
-        """Hold images of ``frame`` (an optical frame), ``width`` x ``height`` pixels."""
-        self.message = Image(
-            header=Header(frame_id=frame),
-            encoding=encoding,
-            width=width,
-            height=height,
-            step=width * bytes_per_pixel,
-            is_bigendian=0,
-        )
-        self._size = width * height * bytes_per_pixel
-
-    def fill(self, pixels: NDArray[Any], stamp: Time) -> Image:
-        """Return the message with these pixels. Raises ValueError where they are not of its size."""
-        if pixels.nbytes != self._size:
-            raise ValueError(f"expected an image of {self._size} bytes, got {pixels.nbytes} from {pixels.shape}")
-        self.message.header.stamp = stamp
-        # An array of bytes is handed over as a block; any other sequence would be converted value by value.
-        self.message.data = array.array("B", np.ascontiguousarray(pixels).tobytes())
-        return self.message
-
-
 def camera_info(frame: str, width: int, height: int, intrinsics: Array) -> CameraInfo:
     """Return the calibration of an undistorted pinhole camera with this 3 x 3 matrix."""
-    matrix = np.asarray(intrinsics, dtype=float)
-    projection = np.hstack([matrix, np.zeros((3, 1))])
-    return CameraInfo(
-        header=Header(frame_id=frame),
-        width=width,
-        height=height,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=matrix.flatten().tolist(),
-        r=np.eye(3).flatten().tolist(),
-        p=projection.flatten().tolist(),
-    )
+    calibration = StreamCalibration(width, height, np.asarray(intrinsics, dtype=float), "plumb_bob", (0.0,) * 5)
+    return calibration_message(frame, calibration)
 
 
 def cell_state(snapshot: CellSnapshot, seed: int, stamp: Time) -> CellState:

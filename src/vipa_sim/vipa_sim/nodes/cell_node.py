@@ -30,6 +30,7 @@ from vipa_msgs.srv import ResetCell
 from vipa_policy.nodes.conversions import stamp_from_nanoseconds
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim import cell as cells
+from vipa_sim.calibration_board import BoardPlacement
 from vipa_sim.camera import CameraConfig, NoiseConfig
 from vipa_sim.frames import MovingFrames
 from vipa_sim.nodes import cell_parameters
@@ -68,6 +69,7 @@ class CellNode(Node):
         """Build the cell. Publishes nothing."""
         values = self._values
         period = 1.0 / values.state_rate
+        board = values.calibration_board
         wrist = CameraConfig(cells.WRIST_POSE) if values.wrist_camera else None
         self._cell = cells.Cell(
             cells.CellConfig(
@@ -78,6 +80,7 @@ class CellNode(Node):
                 noise=NoiseConfig() if values.noise else None,
                 timestep=period / np.ceil(period / LONGEST_STEP - 1e-9),
                 control_period=period,
+                board=BoardPlacement(board == "hand") if board != "none" else None,
             )
         )
         self._layout = sample_layout(values.seed, values.held_out)
@@ -156,7 +159,8 @@ class CellNode(Node):
         return [(name, NAMESPACES[name], self._cell.optical_frame(name)) for name in self._cell.camera_names]
 
     def _publish_static(self) -> None:
-        edges = self._cell.link_transforms().static
+        left_out = self._values.calibrated_frames.split()
+        edges = [edge for edge in self._cell.link_transforms().static if edge.child not in left_out]
         self._static.publish(
             [(edge.parent, edge.child, edge.parent_from_child) for edge in edges],
             stamp_from_nanoseconds(self._stamp_ns),

@@ -15,6 +15,7 @@ CAMERA_POSE_HELP = (
     "pose of camera_link in world: x y z in m, roll pitch yaw in rad; six numbers, or a text of them; "
     "may change while running"
 )
+BOARD_CARRIERS = ("none", "hand", "table")
 
 
 CameraPose: TypeAlias = tuple[float, float, float, float, float, float]
@@ -36,6 +37,8 @@ class CellParameters:
     state_rate: float
     real_time_factor: float
     largest_jump: float
+    calibrated_frames: str
+    calibration_board: str
 
 
 def _real(low: float, high: float) -> dict[str, Any]:
@@ -64,6 +67,13 @@ DECLARATIONS: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
         "m, a pose target further than this from the arm is refused",
         {**_real(0.001, 1.0), **FIXED},
     ),
+    (
+        "calibrated_frames",
+        "",
+        "camera_link, wrist_link or both, with a blank between: not hung into TF, because a calibration does",
+        FIXED,
+    ),
+    ("calibration_board", "none", "none, hand or table: what carries a ChArUco board", FIXED),
 )
 
 
@@ -73,6 +83,10 @@ def declare(node: Node) -> CellParameters:
     for name, default, description, constraints in DECLARATIONS:
         descriptor = ParameterDescriptor(description=description, **constraints)
         values[name] = node.declare_parameter(name, default, descriptor).value
+    if values["calibration_board"] not in BOARD_CARRIERS:
+        raise ValueError(
+            f"expected calibration_board to be one of {', '.join(BOARD_CARRIERS)}, got {values['calibration_board']!r}"
+        )
     values["camera_pose"] = read_camera_pose(values["camera_pose"])
     return CellParameters(**values)
 

@@ -16,10 +16,10 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from tf2_msgs.msg import TFMessage
 
 from vipa_policy.geometry import Array
+from vipa_policy.nodes.camera_messages import ImageMessage
 from vipa_policy.observation import CameraView
 from vipa_sim.camera import depth_to_millimetres
 from vipa_sim.nodes.cell_messages import (
-    ImageMessage,
     JointStateMessage,
     TransformsMessage,
     camera_info,
@@ -103,4 +103,4 @@ class CameraPublisher:
         self._colour_info.publish(self._info_message)
         self._depth_info.publish(self._info_message)
         self._colour.publish(self._colour_message.fill(view.rgb, stamp))
-        self._depth.publish(self._depth_message.fill(depth_to_millimetres(view.depth), stamp))
+        self._depth.publish(self._depth_message.fill(depth_to_millimetres(view.measured_depth), stamp))

@@ -1,0 +1,143 @@
+"""A chunk's rows as one smooth motion: the single place for what lies between rows.
+
+Position and rotation are quintic Hermite curves through every row, so twice continuously differentiable (C2) in time.
+Rotations are interpolated as rotation vectors relative to the first row, unwrapped, which passes through every row and
+is as smooth on SO(3). Slopes and second derivatives at a row are central differences, shortened where a neighbouring
+difference is short, so that a plan that comes to rest in a row stays in it and does not swing through.
+Guarded by tests/unit/test_control_curve.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vipa_policy.control.rotations import Quaternion, from_matrix, from_vector, multiply, nearest_turn
+from vipa_policy.control.vectors import Vector, vector
+from vipa_policy.geometry import Array
+
+# Coefficients of 1, s, ..., s^5 from (p0, m0, c0, p1, m1, c1), s in [0, 1]: quintic Hermite.
+HERMITE = np.array(
+    [
+        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.5, 0.0, 0.0, 0.0],
+        [-10.0, -6.0, -1.5, 10.0, -4.0, 0.5],
+        [15.0, 8.0, 1.5, -15.0, 7.0, -1.0],
+        [-6.0, -3.0, -0.5, 6.0, -3.0, 0.5],
+    ]
+)
+# A slope may be this many times the shorter of the two differences beside it.
+STEEPEST = 2.0
+# Places per row at which speeds along a curve are looked at.
+SAMPLES = 4
+_PLACES = np.arange(SAMPLES)[:, None] / SAMPLES
+_POWERS = np.arange(6)
+_SAMPLED = np.stack(
+    [
+        np.where(
+            order <= _POWERS,
+            np.prod([np.maximum(_POWERS - k, 0) for k in range(order)], axis=0)
+            * _PLACES ** np.maximum(_POWERS - order, 0),
+            0.0,
+        )
+        for order in (1, 2, 3)
+    ]
+)
+
+
+class Curve:
+    """Rows as a function of plan time: 0 at the capture, (i + 1) * period at row i, at rest after the last.
+
+    Between capture and the first row there is no prediction. The curve runs there as from the first row to the second,
+    backwards: a target that stood still at the first row would hold every fast replanning policy back.
+
+    Args:
+        positions: (rows, 3) m. rotations: (rows, 3, 3). Base frame.
+        period: s between rows.
+    """
+
+    def __init__(self, positions: Array, rotations: Array, period: float) -> None:
+        self.period = period
+        self.rows = len(positions)
+        self._origin = from_matrix(rotations[0])
+        knots = np.concatenate([positions, _unwrapped(rotations)], axis=1)
+        before = 2.0 * knots[0] - knots[min(1, self.rows - 1)]
+        self.knots = np.concatenate([[before], knots])
+        self._coefficients = _segments(self.knots)
+        self._quintics: list[list[list[float]]] = self._coefficients.transpose(0, 2, 1).tolist()
+
+    @property
+    def end(self) -> float:
+        """Plan time of the last row in s."""
+        return self.rows * self.period
+
+    def place(self, time: float) -> tuple[Vector, Vector]:
+        """Return position (3,) in m and rotation vector (3,) in rad at a plan time in s."""
+        position = time / self.period
+        if position >= self.rows:
+            x, y, z, rx, ry, rz = self.knots[-1].tolist()
+            return (x, y, z), (rx, ry, rz)
+        index = max(int(position), 0)
+        s = max(position - index, 0.0)
+        x, y, z, rx, ry, rz = (
+            ((((q[5] * s + q[4]) * s + q[3]) * s + q[2]) * s + q[1]) * s + q[0] for q in self._quintics[index]
+        )
+        return (x, y, z), (rx, ry, rz)
+
+    def rotation(self, turn: Vector) -> Quaternion:
+        """Return the rotation of a rotation vector of this curve."""
+        return multiply(from_vector(turn), self._origin)
+
+    def derivative(self, time: float, order: int) -> tuple[Vector, Vector]:
+        """Return a time derivative (order 1 or 2) of position and rotation vector; zero outside the curve."""
+        position = time / self.period
+        if not 0.0 <= position < self.rows:
+            return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+        index = int(position)
+        s = position - index
+        weights = [0.0, 1.0, 2.0 * s, 3.0 * s * s, 4.0 * s**3, 5.0 * s**4]
+        if order == 2:
+            weights = [0.0, 0.0, 2.0, 6.0 * s, 12.0 * s * s, 20.0 * s**3]
+        values = np.array(weights) @ self._coefficients[index] / self.period**order
+        return vector(values[:3]), vector(values[3:])
+
+    def sampled(self) -> Array:
+        """Return norms (3, 2, rows * SAMPLES) of the first three derivatives, of position and rotation vector."""
+        values = np.einsum("osp,rpd->orsd", _SAMPLED, self._coefficients).reshape(3, -1, 2, 3)
+        norms = np.sqrt(np.einsum("onkd,onkd->okn", values, values))
+        return np.asarray(norms / self.period ** np.arange(1, 4)[:, None, None])
+
+
+def _unwrapped(rotations: Array) -> Array:
+    """Return rotation vectors (rows, 3) relative to the first rotation, base frame, without jumps of a full turn."""
+    turns = Rotation.from_matrix(rotations @ rotations[0].T).as_rotvec()
+    if np.einsum("ij,ij->i", turns, turns).max() < 4.0:  # rad^2; far from pi nothing wraps
+        return turns
+    previous: Vector = (0.0, 0.0, 0.0)
+    unwrapped = []
+    for turn in turns:
+        previous = nearest_turn(vector(turn), previous)
+        unwrapped.append(previous)
+    return np.array(unwrapped)
+
+
+def _segments(knots: Array) -> Array:
+    """Return coefficients (n - 1, 6, dimensions) of quintics over s in [0, 1] between knots (n, dimensions)."""
+    differences = np.diff(knots, axis=0)
+    slopes = np.zeros_like(knots)
+    bends = np.zeros_like(knots)
+    slopes[0] = differences[0]
+    for part in (slice(0, 3), slice(3, 6)):
+        first, second = differences[:-1, part], differences[1:, part]
+        shorter = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
+        slopes[1:-1, part] = _shortened(0.5 * (first + second), STEEPEST * shorter)
+        bends[1:-1, part] = _shortened(second - first, STEEPEST * shorter)
+    ends = np.stack([knots[:-1], slopes[:-1], bends[:-1], knots[1:], slopes[1:], bends[1:]], axis=1)
+    return np.asarray(HERMITE @ ends)
+
+
+def _shortened(vectors: Array, lengths: Array) -> Array:
+    """Return vectors (n, d), each at most as long as its length (n,)."""
+    norms = np.linalg.norm(vectors, axis=1)
+    return vectors * np.minimum(1.0, lengths / np.maximum(norms, 1e-12))[:, None]
