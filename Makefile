@@ -12,6 +12,7 @@ N ?= 100
 SEED ?= 0
 CAMERA ?=
 PYTEST_ARGUMENTS ?=
+BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
 export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA CHUNKS
 
@@ -36,6 +37,13 @@ lint: setup  ## formatting, rules and types
 eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 CAMERA="x y z roll pitch yaw"
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
 	  $${CAMERA:+"--camera=$$CAMERA"}
+
+bench-model: setup  ## chunk latency on this processor, beside PI0 of the same size
+	@$(IN_WORKSPACE) python -m vipa_policy.bench.model $(BENCH_ARGUMENTS)
+
+bench-gpu:  ## the full-size model on a CUDA device; nothing of ROS is needed, PYTHON or VENV has torch
+	@python="$${PYTHON:-$$VENV/bin/python}"; command -v "$$python" > /dev/null || python=python3; \
+	  PYTHONPATH=src/vipa_policy "$$python" -m vipa_policy.bench.gpu --save docs/results $(BENCH_ARGUMENTS)
 
 eval-calibration: setup  ## hand-eye calibration against the simulator's truth: 20 placements of each kind of camera
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_calibration

@@ -64,9 +64,7 @@ def rig(
     overrides = [Parameter("use_sim_time", value=True)]
     overrides += [Parameter(name, value=value) for name, value in parameters.items()]
     if with_policy:
-        made.policy_node = PolicyNode(
-            loader or (lambda checkpoint, device, threads: made.policy), parameter_overrides=overrides
-        )
+        made.policy_node = PolicyNode(loader or (lambda wanted: made.policy), parameter_overrides=overrides)
     if with_arm:
         made.arm = ArmNode(parameter_overrides=overrides)
     nodes = [node for node in (made.policy_node, made.arm) if node is not None]

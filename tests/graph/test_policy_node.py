@@ -13,6 +13,7 @@ from graph.node_rig import Rig, rig
 from vipa_msgs.msg import PolicyStatus
 from vipa_policy.contract import ActionContract, CameraSpec
 from vipa_policy.nodes.conversions import seconds_of
+from vipa_policy.nodes.policy_interface import Loading
 
 pytestmark = pytest.mark.graph
 
@@ -181,8 +182,27 @@ def test_a_checkpoint_that_was_cut_short_leaves_the_node_up_and_says_so(tmp_path
         expect_unconfigured(made, "cut")
 
 
+def test_how_the_network_runs_reaches_what_loads_it() -> None:
+    asked: list[Loading] = []
+
+    def note(wanted: Loading) -> FakePolicy:
+        asked.append(wanted)
+        return FakePolicy()
+
+    with rig(loader=note, with_arm=False, precision="bf16", compile=True, threads=2, embodiment="left", device="cpu"):
+        assert asked == [Loading("vipa-tiny", "cpu", 2, "bf16", True, "left")]
+
+
+def test_a_precision_there_is_not_is_refused_with_those_there_are() -> None:
+    from vipa_policy.nodes.policy_node import load
+
+    golden = Path(__file__).parents[1] / "data" / "golden" / "version_1"
+    with rig(loader=load, with_arm=False, checkpoint=str(golden), precision="int3") as made:
+        expect_unconfigured(made, "int3")
+
+
 def test_a_device_that_runs_out_of_memory_leaves_the_node_up_and_says_so() -> None:
-    def fail(checkpoint: str, device: str, threads: int) -> FakePolicy:
+    def fail(wanted: Loading) -> FakePolicy:
         raise RuntimeError("CUDA out of memory")
 
     with rig(loader=fail, with_arm=False) as made:

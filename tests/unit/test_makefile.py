@@ -53,3 +53,16 @@ def test_eval_calibration_runs_the_evaluation(make: tuple[list[str], Path]) -> N
 
 def test_demo_runs_the_demo(make: tuple[list[str], Path]) -> None:
     assert arguments_of(make, "demo") == ["ros2", "run", "vipa_sim", "demo"]
+
+
+def test_bench_model_passes_its_arguments(make: tuple[list[str], Path]) -> None:
+    expected = ["python", "-m", "vipa_policy.bench.model", "--threads", "1"]
+    assert arguments_of(make, "bench-model", "BENCH_ARGUMENTS=--threads 1") == expected
+
+
+def test_bench_gpu_needs_neither_a_set_up_nor_a_workspace(make: tuple[list[str], Path]) -> None:
+    command, _ = make
+    recorder = command[1].partition("=")[2]
+    without = ["make", "IN_WORKSPACE=false", "SETUP=false", f"PYTHON={recorder}"]
+    expected = ["-m", "vipa_policy.bench.gpu", "--save", "docs/results", "--smoke"]
+    assert arguments_of((without, make[1]), "bench-gpu", "BENCH_ARGUMENTS=--smoke") == expected

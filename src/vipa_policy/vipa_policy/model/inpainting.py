@@ -33,6 +33,7 @@ from vipa_policy.geometry import Array
 from vipa_policy.model.normalisation import Normalisation
 from vipa_policy.observation import CommittedTail
 
+ROTATION_TOLERANCE = 1e-3  # of the entries of R R^T; messages hold quaternions of finite length
 GRACE = 1e-6  # rows: stamps are whole nanoseconds
 
 
@@ -152,11 +153,14 @@ def check_numbers(tail: CommittedTail) -> None:
             f"expected a committed tail of poses (rows, 4, 4) and gripper widths (rows,), got "
             f"{tail.base_from_tip.shape} and {tail.gripper.shape}; take both from the same message"
         )
-    wrong = [index for index, pose in enumerate(tail.base_from_tip) if not geometry.is_rotation(pose)]
-    if wrong or not (np.isfinite(tail.base_from_tip).all() and np.isfinite(tail.gripper).all()):
+    finite = np.isfinite(tail.base_from_tip).all() and np.isfinite(tail.gripper).all()
+    rotations = tail.base_from_tip[:, :3, :3]
+    skewed = np.abs(rotations @ np.swapaxes(rotations, 1, 2) - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
+    wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0)) if finite else ()
+    if not finite or len(wrong):
         raise ObservationError(
             "expected finite poses and gripper widths and a rotation in every row of a committed tail, got "
-            f"{f'none in row {wrong[0]}' if wrong else 'NaN or infinity'}; predict without the tail"
+            f"{f'none in row {wrong[0]}' if finite else 'NaN or infinity'}; predict without the tail"
         )
     if tail.camera_from_base.shape != (4, 4) or not geometry.is_rotation(tail.camera_from_base):
         raise ObservationError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from vipa_policy.contract import ActionContract
@@ -39,11 +40,30 @@ class Policy(Protocol):
         """Predict a chunk."""
 
 
-Loader = Callable[[str, str, int], Policy]
+@dataclass(frozen=True)
+class Loading:
+    """What is to be loaded and how it is to run; the names are those of the node's parameters."""
+
+    checkpoint: str
+    device: str
+    threads: int
+    precision: str
+    compile: bool
+    embodiment: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Loading:
+        """Read it from the values of the node's parameters."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
-def load(checkpoint: str, device: str, threads: int) -> Policy:
-    """Load a checkpoint of vipa_policy.model; imported here because torch takes seconds."""
+Loader = Callable[[Loading], Policy]
+
+
+def load(wanted: Loading) -> Policy:
+    """Load a checkpoint of vipa_policy.model; imported here because torch takes seconds. Errors as load_policy's."""
     from vipa_policy.model import load_policy
+    from vipa_policy.model.engine import EngineOptions
 
-    return load_policy(checkpoint, device, threads)
+    options = EngineOptions(precision=wanted.precision, compile=wanted.compile)
+    return load_policy(wanted.checkpoint, wanted.device, wanted.threads, options, wanted.embodiment)

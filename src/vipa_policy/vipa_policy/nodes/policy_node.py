@@ -30,7 +30,7 @@ from vipa_policy.nodes.inference import Worker
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.observer import Observed, Observer
 from vipa_policy.nodes.parameters import values_of
-from vipa_policy.nodes.policy_interface import Loader, Policy, load
+from vipa_policy.nodes.policy_interface import Loader, Loading, Policy, load
 from vipa_policy.nodes.policy_parameters import DECLARATIONS
 from vipa_policy.observation import Chunk, CommittedTail
 
@@ -61,7 +61,7 @@ class PolicyNode(ManagedNode):
     """Predicts chunks for the words in force while every part of the observation is fresh; says why where not.
 
     Args:
-        loader: loads a policy from a checkpoint, a device name and a number of threads.
+        loader: loads a policy.
         options: of rclpy's node.
     """
 
@@ -92,9 +92,9 @@ class PolicyNode(ManagedNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint and subscribe to what its contract asks for. Fails, and says why, where it cannot."""
         self._values = values_of(self, self.declarations)
-        checkpoint, device = self._values["checkpoint"], self._values["device"]
+        checkpoint = self._values["checkpoint"]
         try:
-            self._policy = self._loader(checkpoint, device, self._values["threads"])
+            self._policy = self._loader(Loading.of(self._values))
             self._observer = Observer(self, self._policy.contract, self._values, self._on_complete)
         except VipaError as error:
             return self._fail_to_configure(f"cannot run checkpoint {checkpoint!r}: {error}")
