@@ -78,6 +78,15 @@ def test_a_steady_plan_is_a_straight_line_from_the_capture_on() -> None:
         assert Rotation.from_quat(curve.rotation(turn)).as_rotvec()[1] == pytest.approx(0.2 * time, abs=1e-9)
 
 
+def test_a_steadily_accelerating_plan_is_a_parabola() -> None:
+    """Between inner rows; the first and the last have a neighbour on one side only."""
+    due = (np.arange(8) + 1) * PERIOD
+    curve = Curve(np.outer(0.02 * due + 0.1 * due**2, [1.0, 0.0, 0.0]), np.tile(np.eye(3), (8, 1, 1)), PERIOD)
+    for time in np.arange(0.2, 0.69, 0.013):
+        assert curve.place(time)[0][0] == pytest.approx(0.02 * time + 0.1 * time**2, abs=1e-9)
+        assert curve.derivative(time, 2)[0][0] == pytest.approx(0.2, abs=1e-6)
+
+
 def test_a_plan_that_comes_to_rest_does_not_swing_through() -> None:
     way = np.minimum(np.arange(1, 9), 4)[:, None] * np.array([0.02, -0.01, 0.0])
     curve = Curve(way, np.tile(np.eye(3), (8, 1, 1)), PERIOD)

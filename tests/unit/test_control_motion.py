@@ -69,7 +69,7 @@ def test_what_a_brake_needs_at_most_is_never_less_than_its_plan_takes(
         assert norms(np.diff(displacements, axis=0, prepend=np.zeros((1, 3)))).sum() <= brake.way + TOLERANCE
 
 
-@given(directions, directions, st.floats(0.0, 1.0), st.floats(0.0, 0.5), st.sampled_from([0.002, 0.01, 0.02]))
+@given(directions, directions, st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.sampled_from([0.002, 0.01, 0.02]))
 @settings(max_examples=300)
 def test_comfort_never_promises_less_than_the_brake_needs(
     way: Vector, push: Vector, speed: float, effort: float, period: float
@@ -83,8 +83,14 @@ def test_comfort_never_promises_less_than_the_brake_needs(
         assert brake.hardest <= BOUNDS.acceleration + 1e-12
         assert brake.way <= promised + 1e-12
         assert max(brake.reach) <= promised + 1e-12
-    elif effort < 0.4:
+    elif norm(acceleration) < 0.4 * BOUNDS.acceleration:
         assert norm(velocity) > 0.9 * BOUNDS.velocity  # it is no use if it never promises anything
+
+
+def test_comfort_promises_nothing_where_an_acceleration_points_across() -> None:
+    """Half the bound across the velocity is more than the share kept for it: both together would pass the bound."""
+    assert Comfort(BOUNDS, 0.01).way(0.15, 0.5) is None
+    assert Brake((0.15, 0.0, 0.0), (0.0, 0.5, 0.0), BOUNDS, 0.01).hardest > BOUNDS.acceleration
 
 
 def test_brake_plan_is_about_as_short_as_can_be() -> None:
@@ -234,6 +240,23 @@ def test_the_check_itself_notices_a_missing_limit(loose: dict[str, float]) -> No
 def test_limits_refuse_what_bounds_nothing(values: dict) -> None:
     with pytest.raises(ValueError, match="expected"):
         Limits(**values)
+
+
+@given(st.lists(targets, min_size=1, max_size=4), st.integers(5, 60))
+@settings(max_examples=20)
+def test_no_target_leads_the_tip_out_of_the_cone_nor_through_a_box(wanted: list[Target], hold: int) -> None:
+    """Targets that nothing bent before: the tracker alone must keep the places."""
+    limits = Limits(tilt=0.5, tilt_direction=(0.0, 0.1, 1.0), stay_out=(Box((0.55, -0.2, 0.1), (0.65, 0.2, 0.5)),))
+    pose = np.eye(4)
+    pose[:3, 3] = (0.4, 0.0, 0.3)
+    positions, rotations, _ = stream(Tracker(limits, 0.01, pose), wanted, hold)
+    assert_within(limits, 0.01, positions, rotations)
+    axes = rotations.apply([0.0, 0.0, 1.0])
+    tilts = np.arccos(
+        np.clip(axes @ np.array(limits.tilt_direction) / np.linalg.norm(limits.tilt_direction), -1.0, 1.0)
+    )
+    assert tilts.max() <= 0.5 + 1e-6
+    assert not ((positions > (0.55, -0.2, 0.1)) & (positions < (0.65, 0.2, 0.5))).all(axis=1).any()
 
 
 @pytest.mark.parametrize("period", [0.005, 0.01])

@@ -125,6 +125,26 @@ def test_a_seam_goes_on_as_commanded_and_leaves_no_gap(policy: str) -> None:
     assert follower.timeline.chunk.identifier == 2
 
 
+@pytest.mark.parametrize("policy", SEAM_POLICIES)
+@pytest.mark.parametrize(("speed", "drift"), [(0.1, 0.02), (0.13, 0.0), (0.08, 0.0)])
+def test_a_seam_to_another_velocity_is_as_smooth(policy: str, speed: float, drift: float) -> None:
+    """The velocity goes on, too: steps of velocity stay what acceleration and jerk allow, sideways and ahead."""
+    follower = Follower(policy=policy)
+    follower.accept(line(0.0))
+    follower.tick(30)
+    chunk = line(0.25, start=0.025, speed=speed, identifier=2, rows=20)
+    chunk.base_from_tip[:, 1, 3] = drift * PERIOD * (np.arange(20) + 1)
+    follower.accept(chunk)
+    before = follower.command
+    for _ in range(80):
+        follower.tick()
+        acceleration = np.array(follower.command.acceleration)
+        assert np.linalg.norm(acceleration) <= 1.0
+        assert np.linalg.norm(acceleration - before.acceleration) <= 20.0 * TICK
+        before = follower.command
+    assert before.velocity == pytest.approx((speed, drift, 0.0), abs=1e-3)
+
+
 def test_blend_takes_its_time_and_replace_does_not() -> None:
     aside = {}
     for policy in ("replace", "blend"):
