@@ -14,17 +14,20 @@ from vipa_policy.observation import CommittedTail
 pytestmark = pytest.mark.graph
 
 
-def rows_of_tail(made: Rig, tail: CommittedTail) -> int:
-    """Number of rows of the published chunk that the tail is the end of; fails where it is none's."""
+def check_tail(made: Rig, tail: CommittedTail) -> None:
+    """Check that a tail is the end of a published chunk: as many rows, the same goal, due when they should be.
+
+    Earlier rows carry what is left of the gap at the seam, and are due later where limits slow the arm down.
+    """
+    first = CONTRACT.horizon - len(tail.base_from_tip)
+    late = []
     for chunk in made.world.chunks:
-        first = round((tail.first_due - seconds_of(chunk.header.stamp)) / CONTRACT.control_period) - 1
-        due = seconds_of(chunk.header.stamp) + (first + 1) * CONTRACT.control_period
-        if not 0 <= first < CONTRACT.horizon or abs(due - tail.first_due) > 1e-6:
-            continue
         rows = BASE_FROM_CAMERA @ np.stack([matrix_from_pose(pose) for pose in chunk.poses[first:]])
-        if rows.shape == tail.base_from_tip.shape and np.allclose(rows, tail.base_from_tip, atol=1e-6):
-            return len(rows)
-    raise AssertionError(f"no published chunk has these rows at {tail.first_due} s")
+        if np.allclose(rows[-1], tail.base_from_tip[-1], atol=1e-3) and np.allclose(rows, tail.base_from_tip, atol=0.1):
+            due = seconds_of(chunk.header.stamp) + (first + 1) * CONTRACT.control_period
+            late.append(tail.first_due - due)
+    assert late, f"no published chunk ends in these {len(tail.base_from_tip)} rows"
+    assert any(-1e-6 <= one < 3 * CONTRACT.control_period for one in late), late
 
 
 def test_the_policy_is_given_the_rows_the_arm_still_follows() -> None:
@@ -35,7 +38,8 @@ def test_the_policy_is_given_the_rows_the_arm_still_follows() -> None:
         tails = [(observation.stamp, tail) for observation, tail in seen if tail is not None]
         assert len(tails) >= 3
         for stamp, tail in tails:
-            assert rows_of_tail(made, tail) >= CONTRACT.horizon - 4
+            check_tail(made, tail)
+            assert len(tail.base_from_tip) >= CONTRACT.horizon - 6
             assert tail.contract == CONTRACT
             assert tail.gripper == pytest.approx(0.08)
             assert abs(tail.first_due - stamp) < 2 * CONTRACT.control_period
