@@ -154,10 +154,10 @@ def check_numbers(tail: CommittedTail) -> None:
             f"{tail.base_from_tip.shape} and {tail.gripper.shape}; take both from the same message"
         )
     finite = np.isfinite(tail.base_from_tip).all() and np.isfinite(tail.gripper).all()
-    rotations = tail.base_from_tip[:, :3, :3]
+    rotations = np.nan_to_num(tail.base_from_tip[:, :3, :3])
     skewed = np.abs(rotations @ np.swapaxes(rotations, 1, 2) - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
-    wrong: list[int] = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0)).tolist() if finite else []
-    if not finite or wrong:
+    wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
+    if not finite or len(wrong):
         raise ObservationError(
             "expected finite poses and gripper widths and a rotation in every row of a committed tail, got "
             f"{f'none in row {wrong[0]}' if finite else 'NaN or infinity'}; predict without the tail"
