@@ -11,10 +11,11 @@ CHUNKS ?= 100000
 N ?= 100
 SEED ?= 0
 CAMERA ?=
+SEAM ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA CHUNKS
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS
 
 IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
@@ -34,9 +35,9 @@ test: setup  ## the whole test suite
 lint: setup  ## formatting, rules and types
 	@$(IN_WORKSPACE) tools/lint
 
-eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 CAMERA="x y z roll pitch yaw"
+eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 SEAM=blend CAMERA="x y z roll pitch yaw"
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
-	  $${CAMERA:+"--camera=$$CAMERA"}
+	  $${CAMERA:+"--camera=$$CAMERA"} $${SEAM:+"--seam=$$SEAM"}
 
 bench-model: setup  ## chunk latency on this processor, beside PI0 of the same size
 	@$(IN_WORKSPACE) python -m vipa_policy.bench.model $(BENCH_ARGUMENTS)

@@ -29,6 +29,7 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ),
     ("checkpoint", "", None, "folder of a checkpoint, or its name under models/"),
     ("device", "", ["", "auto", "cpu", "cuda"], "where the policy runs"),
+    ("seam", "", ["", "replace", "blend", "rtc"], "how chunks are joined; rtc has the policy in-paint them"),
     (
         "camera",
         "",
@@ -156,7 +157,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
         *environment(context, simulated),
         node("vipa_sim", "cell_node", "cell", cell),
-        node("vipa_policy", "arm_node", "arm", {}),
+        node("vipa_policy", "arm_node", "arm", {"seam": given["seam"]} if given["seam"] else {}),
     ]
     if camera == "realsense":
         # The underscore, which the node takes away, keeps digits from being read as a number.
@@ -169,7 +170,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if given["policy"] == "scripted":
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:
-        values = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
+        values: dict[str, Any] = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
+        if given["seam"]:
+            values["inpainting"] = given["seam"] == "rtc"
         actions.append(
             node(
                 "vipa_policy",

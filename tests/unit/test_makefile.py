@@ -40,6 +40,10 @@ def test_eval_cell_passes_a_camera_pose_as_one_argument(make: tuple[list[str], P
     assert arguments[-7:] == ["--task", "pick", "--n", "3", "--seed", "7", "--camera=-1.1 0 0.5 0 0.65 3.14"]
 
 
+def test_eval_cell_passes_a_seam_policy(make: tuple[list[str], Path]) -> None:
+    assert arguments_of(make, "eval-cell", "SEAM=rtc")[-1] == "--seam=rtc"
+
+
 def test_nothing_in_an_argument_is_run(make: tuple[list[str], Path], tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     task = f"reach\"; touch {witness}; `touch {witness}`; '"

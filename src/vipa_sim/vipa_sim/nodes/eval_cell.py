@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vipa_msgs.msg import CellState
+from vipa_policy.control.timeline import SEAM_POLICIES
 from vipa_policy.errors import DatasetError
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim import evaluation
@@ -116,6 +117,8 @@ def launch_arguments(options: argparse.Namespace) -> list[str]:
         arguments.append(f"camera_pose:={options.camera}")
     if options.device:
         arguments.append(f"device:={options.device}")
+    if options.seam:
+        arguments.append(f"seam:={options.seam}")
     return arguments
 
 
@@ -130,6 +133,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", default="", help="folder; the launch file's default if left out")
     parser.add_argument("--policy", choices=("vipa", SCRIPTED), default="vipa")
     parser.add_argument("--device", default="", help="auto, cpu or cuda")
+    parser.add_argument("--seam", choices=SEAM_POLICIES, default="", help="how chunks are joined")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder for results, plot and log")
     parser.add_argument("--resume", action="store_true", help="continue the run of the same settings")
     parser.add_argument("--domain-id", type=int, default=None, help="ROS domain; a free one if left out")
@@ -148,6 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Evaluate; returns 0 once measured, 1 where the graph failed, 130 where it was interrupted."""
     options = parse(arguments)
     name = f"{options.task}-seed{options.seed}-{options.policy}" + ("-camera" if options.camera else "")
+    name += f"-{options.seam}" if options.seam else ""
     checkpoint = Path(options.checkpoint).name if options.checkpoint else options.policy
     settings = Settings(options.task, options.seed, checkpoint, options.camera)
     try:
