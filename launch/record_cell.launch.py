@@ -25,7 +25,7 @@ ARGUMENTS = (
 )
 
 
-def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def demonstrator(context: LaunchContext) -> Node:
     """Return the node that lays the table and says the words; the launch ends with it."""
     # Taken out, because the file that is included next refuses arguments that it does not know.
     given = {name: context.launch_configurations.pop(name) for name, *_ in ARGUMENTS}
@@ -38,16 +38,14 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "tasks": given["tasks"],
         "seed": int(given["first_layout"]),
     }
-    return [
-        Node(
-            package="vipa_sim",
-            executable="demonstrator",
-            name="demonstrator",
-            output="screen",
-            parameters=[parameters],
-            on_exit=Shutdown(reason="the demonstrations are done"),
-        ),
-    ]
+    return Node(
+        package="vipa_sim",
+        executable="demonstrator",
+        name="demonstrator",
+        output="screen",
+        parameters=[parameters],
+        on_exit=Shutdown(reason="the demonstrations are done"),
+    )
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -61,4 +59,15 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(str(FRANKA)),
         launch_arguments={"policy": "scripted", "recorder": "true"}.items(),
     )
-    return LaunchDescription([*declared, OpaqueFunction(function=start), graph])
+    nodes: list[LaunchDescriptionEntity] = []
+
+    def read_arguments(context: LaunchContext) -> None:
+        nodes[:] = [demonstrator(context)]
+
+    def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        return nodes
+
+    # The node comes last: where the other file refuses its arguments, launch leaves behind what has begun by then.
+    return LaunchDescription(
+        [*declared, OpaqueFunction(function=read_arguments), graph, OpaqueFunction(function=start)]
+    )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
+
 import pytest
+from launch import LaunchContext, LaunchDescriptionEntity
+from launch_ros.actions import Node
 from support.processes import ProcessStarter
+from support.workspace import REPOSITORY
 
 pytestmark = pytest.mark.graph
 
@@ -45,3 +50,25 @@ def test_a_mistaken_argument_of_the_recording_is_refused(
     assert process.wait_for_exit(60.0) == 1
     assert words in process.output
     assert "process started" not in process.output
+
+
+def test_a_refused_recording_has_begun_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # ROS 2's own launch leaves behind what was begun before an exception, and says nothing of it.
+    begun: list[Node] = []
+    monkeypatch.setattr(Node, "execute", lambda self, context: begun.append(self))
+
+    def visit(entity: LaunchDescriptionEntity, context: LaunchContext) -> None:
+        for part in entity.visit(context) or []:
+            visit(part, context)
+
+    def launch(robot: str) -> None:
+        made = runpy.run_path(str(REPOSITORY / "launch" / "record_cell.launch.py"))["generate_launch_description"]()
+        context = LaunchContext(argv=[])
+        context.launch_configurations["robot_ip"] = robot
+        visit(made, context)
+
+    with pytest.raises(RuntimeError, match="leave robot_ip out"):
+        launch("10.0.0.1")
+    assert not begun
+    launch("")
+    assert len(begun) == 5  # cell, arm, policy, recorder and who demonstrates

@@ -1,15 +1,21 @@
-"""What the lifecycle nodes share: they start themselves, tell their health, and end in good order."""
+"""What the lifecycle nodes share: they start themselves, tell their health and errors, and end in good order.
+
+Guarded by tests/graph/test_managed_node.py.
+"""
 
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import Executor
 from rclpy.experimental.events_executor import EventsExecutor
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from vipa_policy.nodes.diagnostics import Diagnostics
@@ -17,6 +23,7 @@ from vipa_policy.nodes.lifetime import Lifetime
 from vipa_policy.nodes.parameters import FREE, Declaration, declare
 
 AUTOSTART: Declaration = ("autostart", True, "configure and activate without a manager", FREE)
+TRANSITIONS = ("on_configure", "on_activate", "on_deactivate", "on_cleanup", "on_shutdown", "on_error")
 # How long a node may take to come to rest after it was asked to end, s of wall time.
 FINISHING = 1.5
 SPINNING = 0.1  # s between two looks at the lifetime
@@ -26,6 +33,8 @@ class ManagedNode(LifecycleNode):
     """A lifecycle node with the parameter ``autostart`` and with diagnostics."""
 
     def __init__(self, name: str, declarations: tuple[Declaration, ...], **options: Any) -> None:
+        for transition in TRANSITIONS:
+            setattr(self, transition, self._telling(transition))
         super().__init__(name, **options)
         self.declarations = (AUTOSTART, *declarations)
         declare(self, self.declarations)
@@ -48,6 +57,21 @@ class ManagedNode(LifecycleNode):
     def finished(self) -> bool:
         """Whether the node may be destroyed now."""
         return True
+
+    def _telling(self, transition: str) -> Callable[[LifecycleState], TransitionCallbackReturn]:
+        """Return the callback of a transition with its exceptions told, which rclpy drops without a word."""
+        callback: Callable[[LifecycleState], TransitionCallbackReturn] = getattr(self, transition)
+
+        @wraps(callback)
+        def told(state: LifecycleState) -> TransitionCallbackReturn:
+            try:
+                return callback(state)
+            except Exception as error:  # noqa: BLE001 - whatever it is, told is better than lost
+                self.get_logger().error(f"{transition} failed: {traceback.format_exc()}")
+                self.diagnostics.report(DiagnosticStatus.ERROR, f"{transition} failed: {error!r}")
+                return TransitionCallbackReturn.ERROR
+
+        return told
 
     @property
     def now(self) -> float:
