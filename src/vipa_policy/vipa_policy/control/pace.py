@@ -17,7 +17,7 @@ from vipa_policy.control.curve import SAMPLES, Curve
 from vipa_policy.control.limits import Bounds
 
 # Shares of the bounds that the path alone may use; the rest is for slowing down and for closing gaps.
-VELOCITY_SHARE, ACCELERATION_SHARE, JERK_SHARE = 0.97, 0.6, 0.6
+VELOCITY_SHARE, ACCELERATION_SHARE, JERK_SHARE = 0.97, 0.8, 0.8
 # Shares for changing the pace along the path.
 RAMP_SHARE, RAMP_JERK_SHARE = 0.7, 0.5
 # 1/s and 1/s^2, fastest change of the pace and of its rate where the plan hardly moves.
