@@ -99,7 +99,7 @@ class InferenceEngine:
         several = network.normalisation.embodiments > 1
         self.embodiment = torch.tensor([embodiment], device=self.device) if several else None
         self._words: dict[tuple[int, ...], Tensor] = {}
-        self._samplers: dict[int, FlowSampler | FusedSampler] = {}
+        self._samplers: dict[int, FlowSampler] = {}
         self._encode: Callable[[NetworkInput, Tensor], Condition] = (
             self._encode_fused if self.fused else self._encode_plain
         )
@@ -117,7 +117,7 @@ class InferenceEngine:
             self._words[key] = self.network.semantic.embed(ids)
         return self._words[key]
 
-    def sampler(self, steps: int) -> FlowSampler | FusedSampler:
+    def sampler(self, steps: int) -> FlowSampler:
         """Return the sampler of a number of Euler steps."""
         if steps not in self._samplers:
             kind = FusedSampler if self.fused else FlowSampler

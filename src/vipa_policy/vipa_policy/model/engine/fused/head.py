@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vipa_policy.model.engine.fused.folding import Linear, join_heads, joined, split_heads
-from vipa_policy.model.engine.sampling import Guide
+from vipa_policy.model.engine.sampling import FlowSampler
 from vipa_policy.model.head import ActionHead, Block, KeyValue
 
 
@@ -57,49 +57,26 @@ class FusedBlock:
         return torch.addcmul(tokens, self.second(hidden), forward.gate)
 
 
-class FusedSampler:
+class FusedSampler(FlowSampler):
     """``FlowSampler``, folded."""
 
     def __init__(self, head: ActionHead, steps: int) -> None:
-        if steps < 1:
-            raise ValueError(f"expected at least 1 Euler step, got {steps}")
-        self.head, self.steps = head, steps
-        blocks = [block for block in head.blocks if isinstance(block, Block)]
-        self.blocks = [FusedBlock(block) for block in blocks]
+        super().__init__(head, steps)
+        self.blocks = [FusedBlock(block) for block in head.blocks if isinstance(block, Block)]
         self.action_in = Linear.of(head.action_in)
         self.action_out = Linear.of(head.action_out).behind(head.norm)
         self.width, self.epsilon = head.norm.normalized_shape, head.norm.eps
         with torch.inference_mode():
-            times = torch.arange(steps) / steps
-            self.modulations = [
-                [
-                    (Modulated.of(*parts[:3]), Modulated.of(*parts[3:]))
-                    for parts in head.modulations(times[index : index + 1])
-                ]
-                for index in range(steps)
-            ]
             self.places = head.position.detach()[1:]
             self.state_place = head.position.detach()[:1]
 
-    def __call__(
-        self,
-        noise: Tensor,
-        state: Tensor,
-        condition: Tensor,
-        guidance: Guide | None = None,
-        embodiment: Tensor | None = None,
-    ) -> Tensor:
-        """Return normalised actions; arguments as ``FlowSampler`` takes them."""
-        self.head.check_horizon(noise)
-        token = self.head.state_token(state, embodiment) + self.state_place
-        cache = self.head.condition_cache(condition)
-        noisy = noise
-        for index, modulations in enumerate(self.modulations):
-            action = self.denoise(noisy, token, modulations, cache)
-            if guidance is not None:
-                action = guidance(action)
-            noisy = torch.lerp(noisy, action, 1 / (self.steps - index))
-        return noisy
+    def modulate(self, time: Tensor) -> list[tuple[Modulated, Modulated]]:
+        """Return what a step at ``time`` (1,) does to both halves of every block."""
+        return [(Modulated.of(*parts[:3]), Modulated.of(*parts[3:])) for parts in self.head.modulations(time)]
+
+    def token(self, state: Tensor, embodiment: Tensor | None) -> Tensor:
+        """Return the state's token (N, 1, width) at its place."""
+        return super().token(state, embodiment) + self.state_place
 
     def denoise(
         self,
