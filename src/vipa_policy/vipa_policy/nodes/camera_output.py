@@ -6,23 +6,13 @@ Guarded by tests/graph/test_realsense_node.py.
 from __future__ import annotations
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from vipa_policy.camera.driver import CameraDescription, CameraFrame
 from vipa_policy.camera.optics import factory_frames, optical_frame
-from vipa_policy.nodes.camera_messages import ImageMessage, calibration_message
+from vipa_policy.nodes.camera_messages import IMAGE_QOS, LATCHED_QOS, ImageMessage, calibration_message
 from vipa_policy.nodes.conversions import stamp_from_nanoseconds, transform_stamped
-
-# Reliable, as realsense-ros publishes by default: subscribers of either reliability match.
-IMAGE_QOS = QoSProfile(depth=5, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(
-    depth=1,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 
 
 class CameraOutput:

@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 
 from vipa_msgs.msg import TrialStatus
 from vipa_msgs.srv import StartTrial
+from vipa_policy.nodes.camera_messages import LATCHED_QOS
 from vipa_sim import judge
-from vipa_sim.nodes.cell_publishers import LATCHED_QOS
 from vipa_sim.scene import CellSnapshot
 
 # s of simulated time: judged often enough that "held for 0.5 s" is exact within a hundredth, told at a reader's pace.
