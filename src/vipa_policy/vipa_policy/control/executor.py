@@ -19,6 +19,7 @@ from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Limits
 from vipa_policy.control.timeline import SEAM_POLICIES, Seam, Timeline
 from vipa_policy.control.tracker import Tracker
+from vipa_policy.control.vectors import ZERO, Vector
 from vipa_policy.errors import ChunkError
 from vipa_policy.geometry import Array, rotation_angle
 
@@ -83,11 +84,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Setpoint:
-    """One setpoint: due at stamp (s), pose (4, 4) of the tip in the base frame, a gripper goal in m or None."""
+    """One setpoint.
+
+    Attributes:
+        stamp: s, when it is due.
+        base_from_tip: (4, 4) pose of the tip in the base frame.
+        gripper: m, a goal for the width between the fingers; None where there is none.
+        velocity: m/s along x, y, z of the base frame, commanded together with the pose.
+        turn_rate: rad/s about x, y, z of the base frame, the same.
+    """
 
     stamp: float
     base_from_tip: Array
     gripper: float | None
+    velocity: Vector = ZERO
+    turn_rate: Vector = ZERO
 
 
 @dataclass(frozen=True)
@@ -280,7 +291,8 @@ class Executor:
         if self.state is State.IDLE or (self.stopped and self.state is State.HOLDING):
             return None
         goal = self._gripper.offer(wanted, gripper_busy) if wanted is not None else None
-        return Setpoint(self._time, self.base_from_tip, goal)
+        command = self._tracker.command
+        return Setpoint(self._time, self.base_from_tip, goal, command.velocity, command.turn_rate)
 
     def _step(self) -> float | None:
         """Advance by one period; returns the gripper width wanted, None where nothing is followed."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -26,15 +25,15 @@ from vipa_policy.errors import ChunkError, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch, normalise
 from vipa_policy.nodes.arm_parameters import DECLARATIONS, gate_from, limits_from, settings_from
+from vipa_policy.nodes.controllers import make_controller
 from vipa_policy.nodes.conversions import (
     chunk_from_message,
     matrix_from_transform,
     pose_from_matrix,
-    pose_stamped,
     seconds_of,
     stamp_from_seconds,
 )
-from vipa_policy.nodes.gripper_client import GripperClient
+from vipa_policy.nodes.grippers import make_gripper
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import values_of
 
@@ -46,7 +45,7 @@ WORDS_GRACE = 1.0
 
 
 class ArmNode(ManagedNode):
-    """Executes chunks: base frame at the image's stamp, timeline, limits, pose targets; holds on every loss."""
+    """Executes chunks: base frame at the image's stamp, timeline, limits, setpoints; holds on every loss."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("arm", DECLARATIONS, **options)
@@ -69,6 +68,8 @@ class ArmNode(ManagedNode):
         try:
             self._limits, self._settings = limits_from(self._values), settings_from(self._values)
             gate_from(self._values)
+            self._controller = make_controller(self, self._values)
+            self._gripper = make_gripper(self, self._values)
         except ValueError as error:
             self.get_logger().error(f"cannot configure: {error}")
             self.diagnostics.report(DiagnosticStatus.ERROR, f"not configured: {error}")
@@ -76,9 +77,7 @@ class ArmNode(ManagedNode):
         self._base, self._tip = self._values["base_frame"], self._values["tip_frame"]
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
-        self._targets = self.create_publisher(PoseStamped, "target_pose", NEWEST_QOS)
         self._states = self.create_publisher(ExecutionState, "arm/execution_state", NEWEST_QOS)
-        self._gripper = GripperClient(self)
         self._subscriptions_made = [
             self.create_subscription(String, "instruction", self._on_instruction, INSTRUCTION_QOS),
             self.create_subscription(ActionChunk, "policy/chunk", self._on_chunk, NEWEST_QOS),
@@ -113,7 +112,7 @@ class ArmNode(ManagedNode):
             self.destroy_subscription(subscription)
         for service in self._services_made:
             self.destroy_service(service)
-        self.destroy_publisher(self._targets)
+        self._controller.destroy()
         self.destroy_publisher(self._states)
         self._gripper.destroy()
         self._listener.unregister()
@@ -279,7 +278,7 @@ class ArmNode(ManagedNode):
         now = self.now
         setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
         if setpoint is not None:
-            self._targets.publish(pose_stamped(setpoint.base_from_tip, self._base, stamp_from_seconds(setpoint.stamp)))
+            self._controller.send(setpoint)
             if setpoint.gripper is not None:
                 self._gripper.send(setpoint.gripper, now)
         if self._published_state != (int(executor.state), executor.stopped, executor.hold_reason):

@@ -18,7 +18,9 @@ BOXES: dict[str, Any] = {"dynamic_typing": True}
 DECLARATIONS: tuple[Declaration, ...] = (
     ("base_frame", "fr3_link0", "TF frame of targets, limits and workspace", FREE),
     ("tip_frame", "fr3_hand_tcp", "TF frame that is moved; chunks for another are refused", FREE),
-    ("rate", 100.0, "Hz, of pose targets", real(50.0, 500.0)),
+    ("controller", "pose", "kind of arm driver that setpoints are streamed to: see docs/nodes/arm.md", FREE),
+    ("gripper", "move", "kind of gripper driver that goals are sent to: see docs/nodes/arm.md", FREE),
+    ("rate", 100.0, "Hz, of setpoints", real(50.0, 500.0)),
     ("linear_velocity", 0.25, "m/s, norm", real(0.001, 2.0)),
     ("linear_acceleration", 1.0, "m/s^2, norm", real(0.01, 13.0)),
     ("linear_jerk", 20.0, "m/s^3, norm", real(0.1, 6500.0)),

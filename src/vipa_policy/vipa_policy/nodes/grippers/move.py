@@ -1,6 +1,12 @@
-"""Sends gripper goals to the arm driver's action, one at a time."""
+"""Gripper goals of the simulated cell and of this project's own drivers: the action ``gripper/move``.
+
+Guarded by tests/graph/test_grippers.py.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
@@ -13,10 +19,10 @@ from vipa_msgs.action import MoveGripper
 LONGEST_GOAL = 5.0
 
 
-class GripperClient:
+class MoveGripperClient:
     """One outstanding goal on ``gripper/move``."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, values: Mapping[str, Any]) -> None:
         self._node = node
         self._client = ActionClient(node, MoveGripper, "gripper/move")
         self._sent: float | None = None

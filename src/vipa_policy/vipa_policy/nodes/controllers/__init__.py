@@ -1,0 +1,43 @@
+"""What the arm node streams setpoints to: one small interface, one module per kind of arm driver.
+
+A kind turns setpoints into what its driver takes and says when that driver is not there; limits, timing and holds are
+the arm node's. Guarded by tests/graph/test_controllers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from rclpy.node import Node
+
+from vipa_policy.control.executor import Setpoint
+from vipa_policy.nodes.controllers.pose import PoseController
+
+
+class ArmController(Protocol):
+    """Takes setpoints of the tip in the base frame to one kind of arm driver."""
+
+    def problem(self, now: float) -> str:
+        """Say why the driver takes no setpoints at ``now`` (s), "" where it does."""
+
+    def send(self, setpoint: Setpoint) -> None:
+        """Hand a setpoint to the driver."""
+
+    def rest(self) -> None:
+        """Nothing follows for now: a driver that goes on with what it was last told is told to stand."""
+
+    def destroy(self) -> None:
+        """Let go of everything made on the node."""
+
+
+KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], ArmController]] = {"pose": PoseController}
+"""By the value of the parameter ``controller``: made of the arm node and the values of its parameters."""
+
+
+def make_controller(node: Node, values: Mapping[str, Any]) -> ArmController:
+    """Return the controller that the parameter ``controller`` names. Raises ValueError where there is none."""
+    kind = values["controller"]
+    if kind not in KINDS:
+        raise ValueError(f"expected a controller of {', '.join(KINDS)}, got {kind!r}")
+    return KINDS[kind](node, values)

@@ -1,0 +1,39 @@
+"""What the arm node sends gripper goals to: one small interface, one module per kind of gripper driver.
+
+A gripper takes goals, not a stream: when a wanted width becomes one, ``control.gripper`` decides.
+Guarded by tests/graph/test_grippers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from rclpy.node import Node
+
+from vipa_policy.nodes.grippers.move import MoveGripperClient
+
+
+class Gripper(Protocol):
+    """Sends goals to one kind of gripper driver, one at a time."""
+
+    def busy(self, now: float) -> bool:
+        """Whether a goal is under way at ``now`` (s), or nobody is there to take one."""
+
+    def send(self, width: float, now: float) -> None:
+        """Send a goal: width in m between the fingers."""
+
+    def destroy(self) -> None:
+        """Let go of everything made on the node."""
+
+
+KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], Gripper]] = {"move": MoveGripperClient}
+"""By the value of the parameter ``gripper``: made of the arm node and the values of its parameters."""
+
+
+def make_gripper(node: Node, values: Mapping[str, Any]) -> Gripper:
+    """Return the gripper that the parameter ``gripper`` names. Raises ValueError where there is none."""
+    kind = values["gripper"]
+    if kind not in KINDS:
+        raise ValueError(f"expected a gripper of {', '.join(KINDS)}, got {kind!r}")
+    return KINDS[kind](node, values)
