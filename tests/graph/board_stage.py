@@ -1,4 +1,4 @@
-"""A stage for the calibration nodes: clock, TF, one colour camera and the arm's services, all from one node of the tests.
+"""A stage for the calibration nodes: clock, TF, one colour camera, the arm's services, all from one node of the tests.
 
 Simulated time runs by a timer, a tenth of a second a tick, however fast the machine is.
 """

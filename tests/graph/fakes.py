@@ -120,6 +120,8 @@ class World(Node):
         self.steps = 0
         self.base_from_tip = START
         self.broken: set[str] = set()  # "colour", "depth", "info", "joints", "tf", "nan", "size", "future tf"
+        self.image_age = 0.0  # s by which pictures are stamped earlier than they are taken
+        self.draw: Callable[[str], np.ndarray] | None = None  # what the camera sees: "colour", "depth"
         self.followers: list[Node] = []
         self.targets: list[PoseStamped] = []
         self.states: list[ExecutionState] = []
@@ -190,7 +192,7 @@ class World(Node):
             joints.header.stamp = stamp
             self._joints.publish(joints)
         if self.steps % CAMERA_PERIOD == 0:
-            self._publish_images(stamp)
+            self._publish_images(stamp_from_nanoseconds(self.steps * STEP - round(self.image_age * 1e9)))
         self._clock_publisher.publish(Clock(clock=stamp))
         nanoseconds = self.steps * STEP
         assert self.wait(lambda: all(node.get_clock().now().nanoseconds >= nanoseconds for node in self.followers))
@@ -200,6 +202,8 @@ class World(Node):
         width = WIDTH + 16 if "size" in self.broken else WIDTH
         depth = np.full((HEIGHT, width), np.nan if "nan" in self.broken else 0.8, np.float32)
         pictures = {"colour": np.full((HEIGHT, width, 3), 90, np.uint8), "depth": depth}
+        if self.draw is not None:
+            pictures = {what: self.draw(what) for what in pictures}
         for what, publisher, encoding in (("colour", self._colour, "rgb8"), ("depth", self._depth, "32FC1")):
             pixels = pictures[what]
             message = Image(height=HEIGHT, width=width, encoding=encoding, step=pixels[0].nbytes)

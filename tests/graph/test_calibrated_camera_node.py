@@ -220,7 +220,14 @@ def test_an_old_calibration_is_warned_of(scene: Stage, tmp_path: Path) -> None:
         assert status(scene)[0] == DiagnosticStatus.WARN
 
 
-@pytest.mark.parametrize(("values", "words"), [({}, "cannot be read"), ({"watch": "closely"}, "expected watch to be"), ({"on_bump": "run"}, "expected on_bump to")])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "cannot be read"),
+        ({"watch": "closely"}, "expected watch to be"),
+        ({"on_bump": "run"}, "expected on_bump to"),
+    ],
+)
 def test_what_cannot_be_used_leaves_it_unconfigured(
     scene: Stage, tmp_path: Path, values: dict[str, str], words: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -31,10 +32,10 @@ def test_every_chunk_belongs_to_the_words_it_was_predicted_for(events: list[str 
             published[told] = (force, now)
     uses = history.uses
     assert len(uses) <= KEPT
-    assert all(one.instruction != other.instruction for one, other in zip(uses[:-1], uses[1:], strict=True))
+    assert all(one.instruction != other.instruction for one, other in itertools.pairwise(uses))
     ranges = [(use.first_chunk, use.last_chunk) for use in uses if use.first_chunk]
     # In order, without gaps, up to the newest.
-    assert all(before[1] + 1 == after[0] for before, after in zip(ranges[:-1], ranges[1:], strict=True))
+    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(ranges))
     assert not ranges or ranges[-1][1] == told
     for use in uses:
         if not use.first_chunk:

@@ -168,7 +168,9 @@ def test_whatever_comes_it_ends_in_time_and_settles_only_at_rest(events: list) -
             program.arm(heard[-1])
         else:
             words = "go left" if rare == 2 else WORDS
-            program.policy(PolicySeen("run", words, refused=rare == 3, first_chunk=41 if chunk else 0, last_chunk=chunk))
+            program.policy(
+                PolicySeen("run", words, refused=rare == 3, first_chunk=41 if chunk else 0, last_chunk=chunk)
+            )
         ending = program.tick(now)
         if ending is not None:
             break

@@ -121,7 +121,7 @@ class DelayEstimator:
         if len(self._changes) < settings.least_pairs or len(self._way) < 2:
             return None
         count = round(settings.longest / settings.step)
-        delays = settings.step * np.arange(-count, count + 1)
+        delays: Array = settings.step * np.arange(-count, count + 1, dtype=np.float64)
         before, after, change = np.array(self._changes).T
         times, way = np.array(self._way).T
         expected = _at(after[None] - delays[:, None], times, way) - _at(before[None] - delays[:, None], times, way)

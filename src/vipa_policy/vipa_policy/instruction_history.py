@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 KEPT = 16
-"""Entries that are remembered: an instruction a second, as a flood may bring, still reaches back a quarter of a minute."""
+"""Entries that are remembered: a flood of an instruction a second still reaches back a quarter of a minute."""
 
 
 @dataclass(frozen=True)

@@ -66,13 +66,15 @@ class Goal:
         object.__setattr__(self, "instruction", normalise(self.instruction))
         if is_stop(self.instruction):
             raise InstructionError(
-                "expected words that tell what to do, got none or 'stop'; to stop the arm cancel the goal, call arm/stop "
-                "or publish 'stop' on the topic instruction"
+                "expected words that tell what to do, got none or 'stop'; to stop the arm cancel the goal, call "
+                "arm/stop or publish 'stop' on the topic instruction"
             )
         for name in ("timeout", "settle_time", "settle_distance", "settle_angle"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
-                raise InstructionError(f"expected a {name} above 0, got {value:g}; 0 in a goal takes the node's default")
+                raise InstructionError(
+                    f"expected a {name} above 0, got {value:g}; 0 in a goal takes the node's default"
+                )
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,8 @@ def refusal(goal: Goal, arm: ArmSeen | None, policy: PolicySeen | None, own_stop
         return f"the arm is not armed: {arm.reason}"
     if arm.stopped and not (own_stop or goal.clear_stop):
         return (
-            f"the arm was stopped by somebody else: {arm.reason}; see to it, then call arm/resume, or set clear_stop in "
-            "the goal"
+            f"the arm was stopped by somebody else: {arm.reason}; see to it, then call arm/resume, or set clear_stop "
+            "in the goal"
         )
     return ""
 
@@ -318,9 +320,7 @@ class Program:
                 )
             )
         elif self.elapsed(now) >= goal.timeout:
-            self._end(
-                Ending(Outcome.TIMED_OUT, f"{goal.timeout:g} s have passed; the arm was told to stop", stop=True)
-            )
+            self._end(Ending(Outcome.TIMED_OUT, f"{goal.timeout:g} s have passed; the arm was told to stop", stop=True))
         elif self._held_since is not None and now - self._held_since > patience.hold:
             self.give_up(f"the arm held for {now - self._held_since:.1f} s: {arm.reason if arm else ''}")
         elif not self._taken and self.elapsed(now) > patience.words:

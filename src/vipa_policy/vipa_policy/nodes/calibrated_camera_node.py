@@ -25,8 +25,8 @@ from vipa_policy.calibration.result import Calibration
 from vipa_policy.calibration.watch import BumpWatch, Verdict, WatchSettings, deviation
 from vipa_policy.errors import CalibrationError, VipaError
 from vipa_policy.geometry import Array, inverse
-from vipa_policy.nodes.bump_reaction import REACTIONS, STOP, BumpReaction
 from vipa_policy.nodes.board_eye import BoardEye, Sighting, listen_to_static
+from vipa_policy.nodes.bump_reaction import REACTIONS, STOP, BumpReaction
 from vipa_policy.nodes.calibration_messages import calibration_message
 from vipa_policy.nodes.conversions import transform_stamped
 from vipa_policy.nodes.managed import ManagedNode, run

@@ -6,7 +6,7 @@ Guarded by tests/graph/test_image_delay.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,12 @@ class DelayWatch:
     Args:
         observer: to look poses up.
         values: the policy node's parameters.
+        clock: s of wall time.
     """
 
-    def __init__(self, observer: Observer, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, observer: Observer, values: Mapping[str, Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._observer = observer
         self._taken_away: float = values["image_delay"]
         self._tolerance: float = values["delay_tolerance"]
@@ -36,7 +39,8 @@ class DelayWatch:
         self._frame = ""
         self._newest = 0.0
         self._next = 0.0
-        self._estimated = time.monotonic()
+        self._clock = clock
+        self._estimated = clock()
         self.estimate: Estimate | None = None
         """By how much pictures are stamped later than they were taken, image_delay counted in; None where not known."""
 
@@ -72,7 +76,7 @@ class DelayWatch:
                 break
             self._estimator.pose(self._next, *poses)
             self._next += SPACING
-        now = time.monotonic()
+        now = self._clock()
         if now - self._estimated < (IDLE if idle else BUSY):
             return
         self._estimated = now

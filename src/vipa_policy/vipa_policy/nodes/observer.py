@@ -119,8 +119,8 @@ class Observer:
                 seen = self._synchroniser.least_latency((camera.name, COLOUR))
                 if not seen - robot <= WAY and math.isfinite(seen - robot):
                     return (
-                        f"pictures of camera {camera.name} arrive {seen:.3f} s after their stamp at the earliest, joint "
-                        f"states after {robot:.3f} s: do camera and arm share a clock?"
+                        f"pictures of camera {camera.name} arrive {seen:.3f} s after their stamp at the earliest, "
+                        f"joint states after {robot:.3f} s: do camera and arm share a clock?"
                     )
         return ""
 
