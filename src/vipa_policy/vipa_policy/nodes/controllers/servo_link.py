@@ -27,6 +27,7 @@ LOOK_PERIOD = 0.1  # s, between two looks at whether Servo still does what it wa
 LONGEST_CALL = 2.0  # s; a service that has not answered by then is asked again
 # s after a command in which a status is taken to be about it: Servo drops commands that are older than 0.1 s.
 COMMAND_LASTS = 0.2
+PAUSE_AFTER = 0.3  # s of rest before Servo is paused
 
 HALTS: Mapping[int, str] = {
     ServoStatus.INVALID: "takes the commands for invalid: are its planning frame and the base frame the same?",
@@ -60,7 +61,8 @@ class ServoLink:
         self._halt_pause: float = values["servo_halt_pause"]
         self._pauses: bool = values["servo_pause"]
         self._confirmed = self._paused = self._wants_pause = False
-        self._resting = True
+        self._streamed = False
+        self._rest_began: float | None = None
         self._paused_at = float("-inf")
         self._refusal = ""
         self._heard = self._sent = self._halted = float("-inf")
@@ -90,7 +92,7 @@ class ServoLink:
 
     def sending(self, now: float) -> bool:
         """Take note that a command is due at ``now`` (s); returns whether Servo would listen to it."""
-        self._resting = self._wants_pause = False
+        self._streamed, self._rest_began, self._wants_pause = True, None, False
         if self._paused:
             self._ask()
         if self.listens:
@@ -98,9 +100,9 @@ class ServoLink:
         return self.listens
 
     def rest(self) -> None:
-        """Pause Servo until the next command, where it is to be."""
-        if not self._resting:
-            self._resting, self._wants_pause = True, self._pauses
+        """Pause Servo until the next command, where it is to be, once the rest has lasted a little."""
+        if self._streamed:
+            self._streamed, self._rest_began = False, self._now
 
     def values(self) -> Mapping[str, str]:
         """Pairs for the diagnostics."""
@@ -153,6 +155,8 @@ class ServoLink:
             self._drop_call()
         if not self._paused and now - self._heard > self._timeout:
             self._confirmed = False
+        if self._pauses and self._rest_began is not None and now - self._rest_began > PAUSE_AFTER:
+            self._rest_began, self._wants_pause = None, True
         self._ask()
 
     def _ask(self) -> None:
