@@ -3,7 +3,7 @@
 Inverse kinematics is damped least squares between bounds. Damping grows as the smallest singular value of the Jacobian
 falls, so that near a singularity the joints move little and the pose is left a little, instead of the other way round.
 It begins at given joint angles and moves away from them no further than it must or may; it never jumps to another
-branch. Guarded by tests/unit/test_kinematics.py.
+branch. Guarded by tests/unit/test_kinematics.py, and by tests/sim/test_robot.py against the simulated arm.
 """
 
 from __future__ import annotations
