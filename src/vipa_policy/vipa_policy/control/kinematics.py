@@ -71,6 +71,11 @@ class Kinematics:
         lower: (n,) in rad, limits of the URDF.
         upper: (n,) in rad, the same.
         velocity: (n,) in rad/s, the same.
+        innermost_lower: (n,) in rad, limits less the margin.
+        innermost_upper: (n,) in rad, the same.
+        deceleration: (n,) in rad/s^2 that the robot's velocity limits fall with towards the joints' limits; huge where
+            the URDF tells none.
+        velocity_offset: (n,) in rad/s by which they lie below the curve of that deceleration.
 
     Raises KinematicsError where the URDF cannot be read, has none of these frames or joints, or a joint without limits.
     """
@@ -109,12 +114,18 @@ class Kinematics:
         if not 0.0 <= margin < 0.5 * float(np.min(self.upper - self.lower)):
             raise KinematicsError(f"expected a margin from 0 to half the range of every joint, got {margin} rad")
         self.innermost_lower, self.innermost_upper = self.lower + margin, self.upper - margin
-        self._deceleration, self._offset = _velocity_envelope(urdf, self.joint_names)
+        self.deceleration, self.velocity_offset = _velocity_envelope(urdf, self.joint_names)
 
     def forward(self, joints: Array) -> Array:
         """Return base_from_tip (4, 4) at joint angles (n,) in rad."""
         pinocchio.forwardKinematics(self._model, self._data, self._ordered(joints))
         return np.array((self._base_from_world * self._tip_placement()).homogeneous)
+
+    def distance(self, joints: Array, base_from_tip: Array) -> tuple[float, float]:
+        """Return how far in m and in rad the tip is from a pose (4, 4) at joint angles (n,) in rad."""
+        found = self.forward(joints)
+        turn = pinocchio.log3(base_from_tip[:3, :3] @ found[:3, :3].T)
+        return math.dist(found[:3, 3], base_from_tip[:3, 3]), float(np.linalg.norm(turn))
 
     def jacobian(self, joints: Array) -> Array:
         """Return (6, n): velocity of the tip in the base frame, m/s then rad/s, for joint velocities in rad/s."""
@@ -137,8 +148,8 @@ class Kinematics:
         """
         room_above = np.maximum(self.upper - joints, 0.0)
         room_below = np.maximum(joints - self.lower, 0.0)
-        above = np.sqrt(2.0 * self._deceleration * room_above) - self._offset
-        below = np.sqrt(2.0 * self._deceleration * room_below) - self._offset
+        above = np.sqrt(2.0 * self.deceleration * room_above) - self.velocity_offset
+        below = np.sqrt(2.0 * self.deceleration * room_below) - self.velocity_offset
         return -np.clip(below, 0.0, self.velocity), np.clip(above, 0.0, self.velocity)
 
     def solve(
@@ -190,8 +201,8 @@ class Kinematics:
             tried = np.clip(joints + step, low, high)
             tried_error, tried_matrix = self._look(tried, pose)
             before, after = float(error @ error), float(tried_error @ tried_error)
-            # The first step may cost a little: it carries the pull.
-            if after < before or (round_number == 0 and preferred.any()):
+            # A pull costs its square, which the next step takes back.
+            if after < max(before, float(preferred @ preferred) ** 2):
                 joints, error, matrix = tried, tried_error, tried_matrix
                 stuck = after > (1.0 - LEAST_GAIN) * before and round_number > 0
                 caution = max(1.0, 0.25 * caution)
