@@ -121,6 +121,7 @@ class World(Node):
         self.base_from_tip = START
         self.broken: set[str] = set()  # "colour", "depth", "info", "joints", "tf", "nan", "size", "future tf"
         self.followers: list[Node] = []
+        self.each_step: list[Callable[[Any], None]] = []  # called with the stamp, before the clock moves
         self.targets: list[PoseStamped] = []
         self.states: list[ExecutionState] = []
         self.statuses: list[PolicyStatus] = []
@@ -189,6 +190,8 @@ class World(Node):
             joints = JointState(name=["fr3_finger_joint1", "fr3_finger_joint2"], position=[0.02, 0.03])
             joints.header.stamp = stamp
             self._joints.publish(joints)
+        for act in self.each_step:
+            act(stamp)
         if self.steps % CAMERA_PERIOD == 0:
             self._publish_images(stamp)
         self._clock_publisher.publish(Clock(clock=stamp))

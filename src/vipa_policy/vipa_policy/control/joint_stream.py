@@ -22,6 +22,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vipa_policy.control.kinematics import Kinematics
 from vipa_policy.geometry import Array
@@ -177,7 +178,7 @@ class JointStream:
         fastest = min(POSTURE_SPEED, POSTURE_SHARE * self._goal_speed)
         return np.asarray(np.clip(speed, -fastest, fastest) * elapsed)
 
-    def _judge(self, at_bound: Array) -> None:
+    def _judge(self, at_bound: NDArray[np.bool_]) -> None:
         """Say whether the tip lags too far behind and what holds it back; joints ``at_bound`` (n,) could not follow."""
         settings, last = self._settings, self.last
         share = max(
@@ -189,7 +190,7 @@ class JointStream:
             lag = f"{1e3 * last.position_error:.1f} mm and {last.rotation_error:.3f} rad behind its plan"
             self.problem = f"the tip is {lag}: {self._obstacle(at_bound)}"
 
-    def _obstacle(self, at_bound: Array) -> str:
+    def _obstacle(self, at_bound: NDArray[np.bool_]) -> str:
         kinematics, goal = self._kinematics, self._goal
         at_stop = (goal <= kinematics.innermost_lower + 1e-6) | (goal >= kinematics.innermost_upper - 1e-6)
         for blocked, what in ((at_stop, "position"), (at_bound, "velocity or acceleration")):
