@@ -14,6 +14,7 @@ from vipa_sim.faults.table import find
 COLUMNS = 4
 LINE = "{:<19} {:<20} {:<9} {:>8} {:>8} {:>9} {:>9} {:>9}  {}"
 LONGEST_REASON = 70
+SILENCE = 0.15  # s
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -50,8 +51,8 @@ def plot(outcomes: Sequence[Outcome], path: Path) -> None:
     for panel, outcome in zip(panels, outcomes, strict=False):
         stamps, speeds = outcome.trace
         # A silence is no line.
-        gaps = [later - sooner > 0.15 for sooner, later in pairwise(stamps)]
-        drawn = [math.nan if gap else speed for gap, speed in zip([False, *gaps], speeds, strict=True)]
+        silent = {later for sooner, later in pairwise(stamps) if later - sooner > SILENCE}
+        drawn = [math.nan if stamp in silent else speed for stamp, speed in zip(stamps, speeds, strict=True)]
         panel.plot(stamps, drawn, linewidth=1.2)
         panel.axvline(0.0, color="tab:red", linewidth=1.0)
         fault = find(outcome.fault)

@@ -47,7 +47,7 @@ class Monitor:
         """Targets without a stamp: those of another publisher."""
         self._setpoints: list[tuple[float, Array]] = []
         self._truth: list[tuple[float, Array]] = []
-        self._offset = 0.0
+        self._offset = self._phase = 0.0
 
     @property
     def state(self) -> int:
@@ -92,8 +92,9 @@ class Monitor:
         true, offset = self._relays.true_stamp(stamp)
         before = self._setpoints[-1][0] if self._setpoints else -np.inf
         if offset != self._offset:
-            # Where the clock jumped, a setpoint follows the one before after a period at least.
-            true, self._offset = max(true, before + self._period), offset
+            # Where the clock jumped, a setpoint follows the one before after a period at least, and the rest follow it.
+            self._offset, self._phase = offset, max(before + self._period - true, 0.0)
+        true += self._phase
         if true > before:
             self._setpoints.append((true, matrix_from_pose(deserialize_message(serialised, PoseStamped).pose)))
 
