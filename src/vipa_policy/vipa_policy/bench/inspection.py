@@ -91,6 +91,8 @@ def _inspect_motion(verdict: Verdict, limits: Limits, period: float, poses: Arra
 
 
 def inspect_places(verdict: Verdict, limits: Limits, points: Array) -> None:
+    """Judge positions (n, 3) in m by boxes and table; a start outside may only come inward."""
+
     def outside_all(places: Array) -> Array:
         """Distance of each place from the nearest box to stay in; negative inside, to its nearest wall."""
         distances = []
@@ -119,6 +121,7 @@ def inspect_places(verdict: Verdict, limits: Limits, points: Array) -> None:
 
 
 def inspect_tilt(verdict: Verdict, limits: Limits, axes: Array) -> None:
+    """Judge the tip's z axes (n, 3) by the cone; the same rule."""
     direction = np.array(limits.tilt_direction) / np.linalg.norm(limits.tilt_direction)
     tilts = np.arctan2(np.linalg.norm(np.cross(axes, direction), axis=1), axes @ direction)
     _inward_only(verdict, "tilt", tilts - limits.tilt, limits.tilt)

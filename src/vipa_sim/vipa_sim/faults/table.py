@@ -11,6 +11,8 @@ from enum import StrEnum
 
 BEGIN_WITHIN = 0.15
 """s after the fault within which a hold must have begun."""
+SILENT_POLICY = 0.35
+"""The same where only silence tells of it: that begins when a chunk was due, an interval of theirs after the last."""
 REST_WITHIN = 0.6
 """s after its beginning within which a hold must have come to rest."""
 
@@ -119,8 +121,7 @@ FAULTS: tuple[Fault, ...] = (
         End.HOLD,
         ("no new chunk for",),
         "by itself after SIGCONT",
-        # Silence begins when a chunk was due, which is one interval of theirs after the last.
-        begin_within=0.5,
+        begin_within=SILENT_POLICY,
     ),
     Fault(
         "policy_killed",
@@ -128,7 +129,7 @@ FAULTS: tuple[Fault, ...] = (
         End.HOLD,
         ("no new chunk for",),
         "started again, it waits for words: they are said again",
-        begin_within=0.5,
+        begin_within=SILENT_POLICY,
         words_again=True,
     ),
     Fault(

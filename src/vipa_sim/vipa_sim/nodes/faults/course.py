@@ -65,7 +65,7 @@ class Course:
         finally:
             injection.clean(stage)
             stage.relays.open()
-        return judge(fault, stage.monitor.recording(struck, lifted), self._limits)
+        return judge(fault, stage.monitor.record.recording(struck, lifted), self._limits)
 
     def _set_in_motion(self, injection: Injection) -> None:
         """Send the arm to a block on a fresh layout until it is well on its way."""
@@ -74,20 +74,22 @@ class Course:
             injection.clean(stage)
             self._lay_the_table()
             injection.prepare(stage)
-            stage.monitor.clear()
+            stage.monitor.record.clear()
             began = stage.relays.now
             self._say(began + SETTING_OUT)
             stage.client.wait_for(
                 lambda began=began: (
-                    stage.monitor.moving_for(STEADY_SPEED) > STEADY_FOR  # type: ignore[misc]
+                    stage.monitor.record.moving_for(STEADY_SPEED) > STEADY_FOR  # type: ignore[misc]
                     or stage.relays.now > began + SETTING_OUT
                 ),
                 "the arm to move",
                 SETTING_OUT / SLOWEST,
             )
-            if stage.monitor.moving_for(STEADY_SPEED) > STEADY_FOR:
+            if stage.monitor.record.moving_for(STEADY_SPEED) > STEADY_FOR:
                 return
-        raise GraphError(f"the arm did not set out on {ATTEMPTS} layouts; its state is {stage.monitor.moments[-1:]}")
+        raise GraphError(
+            f"the arm did not set out on {ATTEMPTS} layouts; its state is {stage.monitor.record.moments[-1:]}"
+        )
 
     def _lay_the_table(self) -> None:
         """Take the next layout, with the arm at its start pose, and the block farthest from it."""
@@ -133,7 +135,7 @@ class Course:
             if fault.words_again and time.monotonic() - said > REPEATED:
                 stage.client.instruct(stage.words)
                 said = time.monotonic()
-            if stage.monitor.moves_after(lifted, MOVING if fault.holds else 0.0):
+            if stage.monitor.record.moves_after(lifted, MOVING if fault.holds else 0.0):
                 return True
             return time.monotonic() - began > STARTED and stage.relays.now > lifted + BY_ITSELF
 

@@ -22,6 +22,7 @@ from tf2_msgs.msg import TFMessage
 from vipa_msgs.msg import ActionChunk
 from vipa_policy.nodes.camera_messages import IMAGE_QOS
 from vipa_policy.nodes.reception import stamp_of
+from vipa_sim.faults.record import TrueTime
 from vipa_sim.nodes.cell_publishers import CLOCK_QOS, STATE_QOS, TRANSFORM_QOS
 from vipa_sim.nodes.target_input import TARGET_QOS
 
@@ -158,30 +159,29 @@ class Relays:
 
     def __init__(self, node: Node) -> None:
         self._relays = {topic: Relay(node, topic) for topic in KINDS}
-        self._offsets = (0.0, 0.0)  # s that the clock is ahead by: now, and before
-        self.now = 0.0
-        """s of simulated time, whatever is done to the clock."""
+        self.time = TrueTime()
         self[CLOCK].watch = self._keep_time
 
     def __getitem__(self, topic: str) -> Relay:
         """Return a topic's relay."""
         return self._relays[topic]
 
+    @property
+    def now(self) -> float:
+        """s of simulated time, whatever is done to the clock."""
+        return self.time.now
+
     def jump(self, seconds: float) -> None:
         """Let the clock be ahead of the truth by some s from now on."""
-        self._offsets = (seconds, self._offsets[0])
+        self.time.jump(seconds)
         self[CLOCK].gate = (lambda serialised: shift_stamp(serialised, seconds)) if seconds else pass_on
-
-    def true_stamp(self, stamp: float) -> tuple[float, float]:
-        """Return when a node stamped a message that has just come, and by how much its clock was ahead then, in s."""
-        offset = min(self._offsets, key=lambda offset: abs(stamp - offset - self.now))
-        return stamp - offset, offset
 
     def open(self) -> None:
         """Pass everything on as it comes."""
         for relay in self._relays.values():
             relay.open()
-        self._offsets = (0.0, self._offsets[0])
+        if self.time.offset:
+            self.time.jump(0.0)
 
     def _keep_time(self, serialised: bytes) -> None:
-        self.now = stamp_of(serialised)
+        self.time.now = stamp_of(serialised)

@@ -41,7 +41,7 @@ STARTS = 3
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the command line's options; exits with status 2 on nonsense."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
-    parser.add_argument("--fault", default="", help="name of one fault; all of them if left out")
+    parser.add_argument("--fault", default="", help="names with commas between; all of them if left out")
     parser.add_argument("--policy", choices=("vipa", "scripted"), default="vipa")
     parser.add_argument("--factor", type=float, default=0.5, help="simulated seconds a second, 0.05 to 2")
     parser.add_argument("--seed", type=int, default=0, help="of the first layout")
@@ -49,11 +49,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="begin anew, whatever an unfinished run left")
     parser.add_argument("--domain-id", type=int, default=None, help="ROS domain; a free one if left out")
     options = parser.parse_args(arguments)
-    if options.fault:
-        try:
-            find(options.fault)
-        except ValueError as error:
-            parser.error(str(error))
+    try:
+        options.chosen = [find(name.strip()) for name in options.fault.split(",") if name.strip()] or list(FAULTS)
+    except ValueError as error:
+        parser.error(str(error))
     if not 0.05 <= options.factor <= 2.0 or options.seed < 0:
         parser.error(f"expected --factor in [0.05, 2] and --seed of 0 or more, got {options.factor}, {options.seed}")
     return options
@@ -115,8 +114,9 @@ def inject(
 def main(arguments: list[str] | None = None) -> int:
     """Inject; returns 0 where all came to the required end, 1 where not, 130 where interrupted."""
     options = parse(arguments)
-    chosen = [find(options.fault)] if options.fault else list(FAULTS)
-    names, name = [fault.name for fault in chosen], options.fault or "results"
+    chosen: list[Fault] = options.chosen
+    names = [fault.name for fault in chosen]
+    name = "+".join(names) if options.fault else "results"
     key = f"{fingerprint()} {options.policy} seed {options.seed}"
     results = OutcomesFile(options.out / f"{name}.jsonl", key, names, options.fresh)
     lifetime = Lifetime()
