@@ -33,6 +33,7 @@ setup(
             "calibration_node = vipa_policy.nodes.calibration_node:main",
             "policy_node = vipa_policy.nodes.policy_node:main",
             "arm_node = vipa_policy.nodes.arm_node:main",
+            "program_node = vipa_policy.nodes.program_node:main",
             "recorder_node = vipa_policy.nodes.recorder_node:main",
             "realsense_node = vipa_policy.nodes.realsense_node:main",
         ],

@@ -21,4 +21,4 @@ def test_stages_and_the_budget_are_counted() -> None:
     assert told["infer to publish p50 p95 p99 (ms)"] == "1.0 1.0 1.0"
     assert told["over budget"] == "1 of 100 chunks took more than 0.1 s"
     assert latency.inference.p50 == pytest.approx(0.04)
-    assert latency.rate(109.1) == pytest.approx(1.0)
+    assert latency.rate(109.062 + 0.05) == pytest.approx(1.0, abs=0.01)
