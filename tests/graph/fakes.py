@@ -123,6 +123,7 @@ class World(Node):
         self.clock_ahead = 0  # ns by which the clock is ahead of all stamps
         self.tip_shift = np.zeros(3)  # m by which TF is wrong about the tip
         self.followers: list[Node] = []
+        self.each_step: list[Callable[[Any], None]] = []  # called with the stamp, before the clock moves
         self.targets: list[PoseStamped] = []
         self.states: list[ExecutionState] = []
         self.statuses: list[PolicyStatus] = []
@@ -193,6 +194,8 @@ class World(Node):
             joints = JointState(name=["fr3_finger_joint1", "fr3_finger_joint2"], position=[0.02, 0.03])
             joints.header.stamp = stamp
             self._joints.publish(joints)
+        for act in self.each_step:
+            act(stamp)
         if self.steps % CAMERA_PERIOD == 0:
             self._publish_images(stamp)
         nanoseconds = self.steps * STEP + self.clock_ahead
