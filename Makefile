@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz bench-model bench-gpu eval-cell eval-calibration clean distclean
+.PHONY: help setup demo test lint fuzz faults bench-model bench-gpu eval-cell eval-calibration clean distclean
 
 VENV ?= .venv
 TASK ?= reach
@@ -12,10 +12,11 @@ N ?= 100
 SEED ?= 0
 CAMERA ?=
 SEAM ?=
+FAULT ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS FAULT
 
 IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
@@ -51,6 +52,9 @@ eval-calibration: setup  ## hand-eye calibration against the simulator's truth: 
 
 fuzz: setup  ## hostile chunks against the limits of motion: CHUNKS=100000 SEED=0; Ctrl-C, then again, goes on
 	@$(IN_WORKSPACE) python -m vipa_policy.bench.fuzz --chunks "$$CHUNKS" --seed "$$SEED"
+
+faults: setup  ## faults injected into the running graph: FAULT=name for one; Ctrl-C, then again, goes on
+	@$(IN_WORKSPACE) ros2 run vipa_sim faults $${FAULT:+"--fault=$$FAULT"}
 
 clean:  ## remove what colcon built and the caches
 	@rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache .hypothesis
