@@ -46,7 +46,7 @@ def test_every_figure_comes_of_a_short_run(
         assert figures[name] > 0.0, name
     for side in ("ours", "plain"):
         assert figures["chunks"][side] > 0
-        assert figures["setpoints"][side] > 10
+        assert figures["setpoints"][side] > 1
         assert 3.0 <= figures["seconds"][side] < 10.0
     assert set(figures["processor_share"]["ours"]) == {"camera", "driver", "policy", "arm"}
     assert all(0.0 < share < 2.1 for share in figures["processor_share"]["ours"].values())

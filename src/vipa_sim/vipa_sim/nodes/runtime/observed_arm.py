@@ -16,7 +16,6 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vipa_msgs.msg import ActionChunk
 from vipa_policy.control.executor import Setpoint
-from vipa_policy.geometry import Array
 from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.controllers import ArmController
 from vipa_policy.nodes.conversions import seconds_of
@@ -56,6 +55,7 @@ class ObservedArm(ArmNode):
     def __init__(self, started: Path) -> None:
         self._started: Path | None = started
         self.chunk_book, self.setpoint_book = Notebook(CHUNK_COLUMNS), Notebook(SETPOINT_COLUMNS)
+        self._awaited: ActionChunk | None = None
         self._received = 0.0
         super().__init__()
 
@@ -68,12 +68,24 @@ class ObservedArm(ArmNode):
         return result
 
     def _on_chunk(self, message: ActionChunk) -> None:
-        self._received = self.now
+        self._note()
+        self._awaited, self._received = message, self.now
         super()._on_chunk(message)
+        self._note_if_followed()
 
-    def _execute(self, message: ActionChunk, base_from_camera: Array) -> None:
-        super()._execute(message, base_from_camera)
-        followed = self._executor is not None and self._executor.chunk_id == message.id
+    def _note_if_followed(self) -> None:
+        awaited, executor = self._awaited, self._executor
+        if awaited is not None and executor is not None and executor.chunk_id == awaited.id:
+            self._note(self.now)
+            if self._started is not None:
+                self._started.touch()
+                self._started = None
+
+    def _note(self, accepted: float = math.nan) -> None:
+        """Note the chunk that is awaited, if there is one; without a time it was refused, or overtaken by a newer one."""
+        message, self._awaited = self._awaited, None
+        if message is None:
+            return
         times = message.timings
         self.chunk_book.note(
             message.id,
@@ -82,16 +94,14 @@ class ObservedArm(ArmNode):
             seconds_of(times.inferred),
             seconds_of(times.published),
             self._received,
-            self.now if followed else math.nan,
+            accepted,
             times.inference,
         )
-        if followed and self._started is not None:
-            self._started.touch()
-            self._started = None
 
     def _tick(self) -> None:
         self._noting.tick_began = time.thread_time()
         super()._tick()
+        self._note_if_followed()  # it may have waited for TF
 
 
 def main(arguments: list[str] | None = None) -> int:
