@@ -92,7 +92,7 @@ def run(make_node: Callable[[], ManagedNode], arguments: list[str] | None = None
         node = make_node()
         executor.add_node(node)
         node.start()
-        # What was loaded stays. Looking through it for garbage again would stop a node for 0.03 s, with torch for 0.2 s.
+        # What was loaded stays. Looking through it for garbage again would stop a node for 0.03 s, with torch 0.2 s.
         gc.collect()
         gc.freeze()
         while not lifetime.ended:

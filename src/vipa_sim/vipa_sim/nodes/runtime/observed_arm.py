@@ -82,7 +82,7 @@ class ObservedArm(ArmNode):
                 self._started = None
 
     def _note(self, accepted: float = math.nan) -> None:
-        """Note the chunk that is awaited, if there is one; without a time it was refused, or overtaken by a newer one."""
+        """Note the chunk that is awaited, if there is one; without a time it was refused or overtaken."""
         message, self._awaited = self._awaited, None
         if message is None:
             return
