@@ -60,7 +60,9 @@ def test_ctrl_c_ends_it_with_the_figures_so_far(
 ) -> None:
     options = ["--seconds", "600", "--sides", "ours"]
     process = launch_process(*command(graph_environment, tmp_path / "logs", *options), working_directory=repository)
-    process.wait_for(lambda: (tmp_path / "logs" / "0_ours" / "arm.log").exists(), 120.0, "the arm node to be started")
+    process.wait_for(
+        lambda: (tmp_path / "logs" / "0_ours" / "camera.log").exists(), 120.0, "its processes to be started"
+    )
     process.send_signal(signal.SIGINT)
     assert process.wait_for_exit(60.0) == 130
     figures = json.loads(process.output.splitlines()[-1])

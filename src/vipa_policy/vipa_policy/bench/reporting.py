@@ -1,7 +1,11 @@
-"""How figures are told: rounded, and with the processor they were measured on. Guarded by tests/unit/test_bench.py."""
+"""How figures are told: rounded, as JSON can hold them, with the processor they were measured on.
+
+Guarded by tests/unit/test_bench.py.
+"""
 
 from __future__ import annotations
 
+import math
 import platform
 from typing import Any
 
@@ -22,4 +26,13 @@ def rounded(value: Any) -> Any:
         return float(f"{value:.4g}")
     if isinstance(value, dict):
         return {name: rounded(part) for name, part in value.items()}
+    return value
+
+
+def without_nan(value: Any) -> Any:
+    """Return a document with None in place of what was not measured: NaN is no JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
     return value

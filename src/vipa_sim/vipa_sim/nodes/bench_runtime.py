@@ -25,7 +25,7 @@ from ament_index_python.packages import get_package_prefix
 from tqdm import tqdm
 
 from vipa_policy.bench.control import Replanning, stream
-from vipa_policy.bench.reporting import processor, rounded
+from vipa_policy.bench.reporting import processor, rounded, without_nan
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim.nodes.demo import use_image_profile
 from vipa_sim.nodes.launched_graph import GraphError, free_domain, use_domain
@@ -223,15 +223,6 @@ def table(result: Result) -> str:
             shares = ", ".join(f"{name} {100.0 * value / seconds:.0f} %" for name, value in spent.items())
             lines.append(f"processor, {side}: {shares} of a core")
     return "\n".join(lines)
-
-
-def without_nan(value: Any) -> Any:
-    """Return a document with None in place of what was not measured: NaN is no JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: without_nan(part) for name, part in value.items()}
-    return value
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

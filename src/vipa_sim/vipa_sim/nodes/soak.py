@@ -27,7 +27,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from tqdm import tqdm
 
 from vipa_msgs.msg import ActionChunk, ExecutionState
-from vipa_policy.bench.reporting import rounded
+from vipa_policy.bench.reporting import rounded, without_nan
 from vipa_policy.nodes.conversions import seconds_of
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_policy.nodes.reception import stamp_of
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = complaints(found)
     for complaint in told:
         print(f"soak: {complaint}", file=sys.stderr)
-    print(json.dumps(rounded({name: None if value != value else value for name, value in found.items()})), flush=True)
+    print(json.dumps(rounded(without_nan(found))), flush=True)
     lifetime.restore()
     return status or (1 if told else 0)
 

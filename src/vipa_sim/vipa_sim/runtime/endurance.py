@@ -58,7 +58,7 @@ def growth(minutes: Sequence[float], sizes: Sequence[float]) -> Growth | None:
     block_times = np.array([np.median(times[block]) for block in blocks])
     medians = np.array([np.median(values[block]) for block in blocks])
     span = float(times[-1] - times[0])
-    slope, _, low, high = theilslopes(medians, block_times, 0.95)
+    slope, _, low, high = (float(value) for value in theilslopes(medians, block_times, 0.95))
     return Growth(slope * span, low * span, high * span, float(medians[0]), float(medians[-1]), span)
 
 
