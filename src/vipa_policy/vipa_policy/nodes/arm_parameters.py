@@ -10,6 +10,7 @@ from vipa_policy.control.executor import Settings
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Box, Limits
 from vipa_policy.nodes.controllers.parameters import DECLARATIONS as CONTROLLER_DECLARATIONS
+from vipa_policy.nodes.grippers.parameters import DECLARATIONS as GRIPPER_DECLARATIONS
 from vipa_policy.nodes.parameters import FREE, Declaration, real
 
 TILT = real(0.01, 3.1416)
@@ -51,6 +52,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("gripper_threshold", 0.01, "m, change of the wanted width that makes a new gripper goal", real(0.001, 0.08)),
     ("state_rate", 20.0, "Hz, of arm/execution_state", real(5.0, 100.0)),
     *CONTROLLER_DECLARATIONS,
+    *GRIPPER_DECLARATIONS,
 )
 
 
@@ -100,4 +102,4 @@ def settings_from(values: dict[str, Any]) -> Settings:
 
 def gate_from(values: dict[str, Any]) -> GripperGate:
     """Return the gripper's hysteresis of parameter values."""
-    return GripperGate(threshold=values["gripper_threshold"])
+    return GripperGate(threshold=values["gripper_threshold"], maximum=values["gripper_largest"])
