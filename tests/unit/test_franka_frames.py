@@ -18,7 +18,7 @@ from vipa_policy.franka.frames import (
     ArmState,
     Frame,
     FrameError,
-    HandGoal,
+    HandOrder,
     HandState,
     Note,
     pack,
@@ -56,7 +56,16 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         longest=number,
     ),
     st.builds(Note, kind=st.text(max_size=20), values=st.dictionaries(st.text(max_size=9), st.text(max_size=20))),
-    st.builds(HandGoal, number=small, grasp=st.booleans(), width=number, speed=number, force=number),
+    st.builds(
+        HandOrder,
+        number=small,
+        grasp=st.booleans(),
+        width=number,
+        speed=number,
+        force=number,
+        inner=number,
+        outer=number,
+    ),
     st.builds(HandState, stamp=number, width=number, maximum=number, grasped=st.booleans()),
 )
 

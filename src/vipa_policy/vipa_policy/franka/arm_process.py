@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from vipa_policy.errors import ArmError
 from vipa_policy.franka import realtime
-from vipa_policy.franka.arm_robot import FrankaRobot, Robot, RobotGone, RobotState, RobotStopped
+from vipa_policy.franka.arm_robot import FrankaRobot, Robot, RobotState, RobotStopped
 from vipa_policy.franka.follower import Follower, Motion, Target
 from vipa_policy.franka.frames import ArmState, Note
 from vipa_policy.franka.limits import JOINTS

@@ -6,7 +6,7 @@ Guarded by tests/unit/test_franka_description.py.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -39,8 +39,10 @@ class Chain:
         if missing:
             raise ArmError(f"expected the joints {', '.join(joints)} in the description, it lacks {', '.join(missing)}")
         self.fixed = [(*_ends(item), _origin(item)) for name, item in named.items() if name not in joints]
+        self._mounted = {child: (parent, matrix) for parent, child, matrix in self.fixed}
         chosen = [named[name] for name in joints]
         self.moving = [_ends(item) for item in chosen]
+        self._moved = {child: index for index, (_, child) in enumerate(self.moving)}
         origins = np.stack([_origin(item) for item in chosen])
         self._places, self._turns = origins[:, :3, 3], Rotation.from_matrix(origins[:, :3, :3])
         axes = np.array([_numbers(item.find("axis"), "xyz", (1.0, 0.0, 0.0)) for item in chosen])
@@ -49,30 +51,31 @@ class Chain:
         self._slides = self._turns.apply(slides)
 
     def transforms(self, positions: Sequence[float] | Array) -> tuple[Array, Array]:
-        """Return parent_from_child of the moving joints at positions (joints,) in rad or m.
+        """Return parent_from_child of the moving joints, as places (joints, 3) in m and quaternions (joints, 4).
 
-        As places (joints, 3) in m and quaternions (joints, 4) x, y, z, w.
+        Args:
+            positions: rad or m, of the first joints; the others are at 0.
         """
-        column = np.asarray(positions, dtype=float)[:, None]
+        column = np.zeros((len(self.moving), 1))
+        column[: len(positions), 0] = positions
         turns = self._turns * Rotation.from_rotvec(self._spins * column)
         return self._places + self._slides * column, turns.as_quat()
 
-    def pose(self, base: str, frame: str, positions: Sequence[float] | Array) -> Array:
-        """Return base_from_frame (4, 4) at positions (joints,). Raises ArmError where no joints lead there."""
-        parents: Mapping[str, tuple[str, Array]] = {child: (parent, matrix) for parent, child, matrix in self.fixed}
-        places, quaternions = self.transforms(positions)
-        moving: dict[str, tuple[str, Array]] = {}
-        for (parent, child), place, quaternion in zip(self.moving, places, quaternions, strict=True):
-            matrix = np.eye(4)
-            matrix[:3, :3], matrix[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), place
-            moving[child] = (parent, matrix)
-        steps = {**parents, **moving}
+    def pose(self, base: str, frame: str, transforms: tuple[Array, Array]) -> Array:
+        """Return base_from_frame (4, 4) for what ``transforms`` returned. Raises ArmError where no joints lead there."""
+        rotations = Rotation.from_quat(transforms[1]).as_matrix()
         pose = np.eye(4)
         while frame != base:
-            if frame not in steps:
+            index = self._moved.get(frame)
+            step = np.eye(4)
+            if index is not None:
+                step[:3, :3], step[:3, 3] = rotations[index], transforms[0][index]
+                frame = self.moving[index][0]
+            elif frame in self._mounted:
+                frame, step = self._mounted[frame]
+            else:
                 raise ArmError(f"expected joints from {base!r} on, the description's begin at {frame!r}")
-            frame, matrix = steps[frame]
-            pose = matrix @ pose
+            pose = step @ pose
         return pose
 
 

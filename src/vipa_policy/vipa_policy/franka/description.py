@@ -33,7 +33,9 @@ def fr3_urdf() -> str:
     parts.append(_fixed("fr3_joint8", "fr3_link7", "fr3_link8", "0 0 0.107", "0 0 0"))
     parts.append(_fixed("fr3_hand_joint", "fr3_link8", HAND_FRAME, "0 0 0", f"0 0 {-0.25 * math.pi!r}"))
     parts.append(_fixed("fr3_hand_tcp_joint", HAND_FRAME, TIP_FRAME, "0 0 0.1034", "0 0 0"))
-    parts += [_finger(name, side, turn) for name, side, turn in zip(FINGER_NAMES, _FINGERS, (0.0, math.pi), strict=True)]
+    parts += [
+        _finger(name, side, turn) for name, side, turn in zip(FINGER_NAMES, _FINGERS, (0.0, math.pi), strict=True)
+    ]
     links = "".join(f'<link name="{name}"/>\n' for name in (*frames, HAND_FRAME, TIP_FRAME, *_FINGERS))
     return f'<?xml version="1.0"?>\n<robot name="fr3">\n{links}{"".join(parts)}</robot>\n'
 

@@ -23,7 +23,7 @@ LARGEST = 32768  # bytes of a packet
 _HEADER = struct.Struct("<4sBBHI")
 _TARGET = struct.Struct("<IQd7d")
 _STATE = struct.Struct("<dBBBIdd7d7d7d6dQQd")
-_GOAL = struct.Struct("<IBddd")
+_ORDER = struct.Struct("<IB5d")
 _HAND = struct.Struct("<dddB")
 
 
@@ -75,14 +75,25 @@ class Note:
 
 
 @dataclasses.dataclass(frozen=True)
-class HandGoal:
-    """A goal for the hand: its number, whether to grasp or to move, width (m), speed (m/s) and force (N)."""
+class HandOrder:
+    """An order for the hand.
+
+    Attributes:
+        number: by which its end is told.
+        grasp: whether to grasp or to move.
+        width: m between the fingers.
+        speed: m/s.
+        force: N, of a grasp.
+        inner, outer: m that what is grasped may be narrower or wider than ``width``.
+    """
 
     number: int
     grasp: bool
     width: float
     speed: float
     force: float
+    inner: float
+    outer: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +106,8 @@ class HandState:
     grasped: bool
 
 
-Frame: TypeAlias = Target | ArmState | Note | HandGoal | HandState
-_KINDS: dict[type, int] = {Target: 1, ArmState: 2, Note: 3, HandGoal: 4, HandState: 5}
+Frame: TypeAlias = Target | ArmState | Note | HandOrder | HandState
+_KINDS: dict[type, int] = {Target: 1, ArmState: 2, Note: 3, HandOrder: 4, HandState: 5}
 
 
 def pack(frame: Frame) -> bytes:
@@ -144,8 +155,10 @@ def _body(frame: Frame) -> bytes:
             )
         case Note():
             return json.dumps({"kind": frame.kind, "values": frame.values}).encode()
-        case HandGoal():
-            return _GOAL.pack(frame.number, frame.grasp, frame.width, frame.speed, frame.force)
+        case HandOrder():
+            return _ORDER.pack(
+                frame.number, frame.grasp, frame.width, frame.speed, frame.force, frame.inner, frame.outer
+            )
         case HandState():
             return _HAND.pack(frame.stamp, frame.width, frame.maximum, frame.grasped)
 
@@ -158,20 +171,11 @@ def _frame(kind: int, body: bytes) -> Frame:
     if kind == _KINDS[ArmState]:
         values = _STATE.unpack(body)
         _finite(values[0], values[6], *values[7:34], values[36])
-        return ArmState(
-            *values[:7],
-            joints=values[7:14],
-            velocities=values[14:21],
-            commanded=values[21:28],
-            wrench=values[28:34],
-            missed=values[34],
-            refused=values[35],
-            longest=values[36],
-        )
-    if kind == _KINDS[HandGoal]:
-        number, grasp, width, speed, force = _GOAL.unpack(body)
-        _finite(width, speed, force)
-        return HandGoal(number, bool(grasp), width, speed, force)
+        return ArmState(*values[:7], values[7:14], values[14:21], values[21:28], values[28:34], *values[34:])
+    if kind == _KINDS[HandOrder]:
+        number, grasp, *numbers = _ORDER.unpack(body)
+        _finite(*numbers)
+        return HandOrder(number, bool(grasp), *numbers)
     if kind == _KINDS[HandState]:
         stamp, width, maximum, grasped = _HAND.unpack(body)
         _finite(stamp, width, maximum)

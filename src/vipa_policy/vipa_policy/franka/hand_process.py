@@ -15,7 +15,7 @@ import time
 from vipa_policy.errors import ArmError
 from vipa_policy.franka.arm_process import first_note
 from vipa_policy.franka.arm_robot import RobotStopped
-from vipa_policy.franka.frames import HandGoal, HandState, Note
+from vipa_policy.franka.frames import HandOrder, HandState, Note
 from vipa_policy.franka.hand_robot import FrankaHand
 from vipa_policy.franka.link import Link
 from vipa_policy.franka.settings import HandSettings, hand_from_json
@@ -62,14 +62,14 @@ class HandProcess:
                 raise ArmError("the hand no longer tells its state")
             self._link.wait(LOOKING)
             for frame in self._link.frames():
-                if isinstance(frame, HandGoal):
+                if isinstance(frame, HandOrder):
                     self._link.send(self._execute(hand, frame))
 
-    def _execute(self, hand: FrankaHand, goal: HandGoal) -> Note:
+    def _execute(self, hand: FrankaHand, order: HandOrder) -> Note:
         try:
-            return Note("done", {"number": goal.number, "done": hand.execute(goal), "problem": ""})
+            return Note("done", {"number": order.number, "done": hand.execute(order), "problem": ""})
         except RobotStopped as error:
-            return Note("done", {"number": goal.number, "done": False, "problem": str(error)})
+            return Note("done", {"number": order.number, "done": False, "problem": str(error)})
 
     def _report(self, width: float, maximum: float, grasped: bool) -> bool:
         """Called in the twin, for every state of the hand."""
@@ -85,7 +85,7 @@ class HandProcess:
         while not self._link.closed and (left := deadline - time.monotonic()) > 0.0:
             self._link.wait(left)
             for frame in self._link.frames():
-                if isinstance(frame, HandGoal):
+                if isinstance(frame, HandOrder):
                     problem = {"number": frame.number, "done": False, "problem": "there is no hand"}
                     self._link.send(Note("done", problem))
 

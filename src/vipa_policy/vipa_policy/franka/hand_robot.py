@@ -12,11 +12,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from vipa_policy.franka.arm_robot import RobotGone, RobotStopped, error_classes, library
-from vipa_policy.franka.frames import HandGoal
+from vipa_policy.franka.frames import HandOrder
 from vipa_policy.franka.settings import HandSettings
-
-# m, a grasp may end this much off its width and still be one: what the fingers met is what they hold.
-TOLERANCE = 0.1
 
 
 class FrankaHand:
@@ -38,12 +35,12 @@ class FrankaHand:
         """Find the range of the fingers: they open and close."""
         self._call(self._hand.homing)
 
-    def execute(self, goal: HandGoal) -> bool:
+    def execute(self, order: HandOrder) -> bool:
         """Move or grasp, and wait for the end; returns whether the hand says that it did."""
-        if goal.grasp:
-            done = self._call(self._hand.grasp, goal.width, goal.speed, goal.force, TOLERANCE, TOLERANCE)
+        if order.grasp:
+            done = self._call(self._hand.grasp, order.width, order.speed, order.force, order.inner, order.outer)
         else:
-            done = self._call(self._hand.move, goal.width, goal.speed)
+            done = self._call(self._hand.move, order.width, order.speed)
         return bool(done)
 
     def begin_reading(self, report: Callable[[float, float, bool], bool]) -> None:

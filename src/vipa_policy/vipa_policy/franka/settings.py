@@ -90,8 +90,9 @@ def to_json(settings: ArmSettings | HandSettings) -> dict[str, Any]:
 def arm_from_json(values: Mapping[str, Any]) -> ArmSettings:
     """Return the settings of such values. Raises ArmError where there are none."""
     try:
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return ArmSettings(**{**plain, "follower": FollowerSettings(**values["follower"])})
+        plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        plain["follower"] = FollowerSettings(**values["follower"])
+        return ArmSettings(**plain)
     except (TypeError, KeyError) as error:
         raise ArmError(f"expected the settings of an arm, got {dict(values)}: {error}") from error
 
