@@ -132,6 +132,7 @@ class Timeline:
         self._workspace, self._cone = Workspace(limits, period), TiltCone(limits)
         self.consumption = Consumption()
         self.pace = Pace()
+        self.speed = 1.0  # factor on the pace, in (0, 1]; the pace goes there within its bounds, so no limit feels it
         self.seam = Seam()
         self.clear()
 
@@ -164,6 +165,14 @@ class Timeline:
         if self._placed is None:
             return 0
         return _rows_through(self._placed, self.consumption.total)
+
+    @property
+    def ahead(self) -> float:
+        """s of plan time until the first row of ``committed`` is due, 0 without one."""
+        placed = self._placed
+        if placed is None or self.rows_consumed == placed.curve.rows:
+            return 0.0
+        return placed.begin + (self.rows_consumed + 1) * placed.curve.period - self.consumption.total
 
     def accept(self, chunk: BaseChunk, now: float, command: Command) -> None:
         """Put a chunk in force at now (s), seen from what is commanded.
@@ -338,6 +347,7 @@ class Timeline:
         Returns whether the target waits for the command.
         """
         allowed, ramp, bend = placed.profile.at(self.consumption.total - placed.begin)
+        allowed *= self.speed
         lag = max(
             norm(minus(self._position, command.position)) / LAG[0],
             norm(rotations.between(command.rotation, self._rotation)) / LAG[1],

@@ -12,27 +12,20 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.time import Time
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from tf2_ros import Buffer, TransformException, TransformListener
+from tf2_ros import Buffer, TransformListener
 
 from vipa_msgs.msg import ActionChunk, ExecutionState, PolicyStatus
-from vipa_policy.control.chunk import BaseChunk, Executable
+from vipa_policy.control.chunk import Executable
 from vipa_policy.control.executor import Executor, State
-from vipa_policy.control.timeline import FUTURE_TOLERANCE
-from vipa_policy.errors import ChunkError, VipaError
-from vipa_policy.geometry import Array
-from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch, normalise
+from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
+from vipa_policy.nodes.arm.intake import ChunkIntake
+from vipa_policy.nodes.arm.report import execution_state, motion_values
+from vipa_policy.nodes.arm.tip import MeasuredTip
 from vipa_policy.nodes.arm_parameters import DECLARATIONS, gate_from, limits_from, settings_from
 from vipa_policy.nodes.controllers import make_controller
-from vipa_policy.nodes.conversions import (
-    chunk_from_message,
-    matrix_from_transform,
-    pose_from_matrix,
-    seconds_of,
-    stamp_from_seconds,
-)
+from vipa_policy.nodes.conversions import seconds_of
 from vipa_policy.nodes.grippers import make_gripper
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import values_of
@@ -40,8 +33,6 @@ from vipa_policy.nodes.parameters import values_of
 INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# s after new words in which chunks for other words are refused: the policy may hear them later than the arm.
-WORDS_GRACE = 1.0
 
 
 class ArmNode(ManagedNode):
@@ -52,14 +43,7 @@ class ArmNode(ManagedNode):
         self._executor: Executor | None = None
         self._entities: list[Any] = []
         self._latch = InstructionLatch()
-        self._words_since = float("-inf")
-        self._pending: tuple[ActionChunk, float] | None = None
-        self._policy_state = PolicyStatus.WAITING
-        self._refusal = ""
-        self._refused = 0
         self._tracking_error = 0.0
-        self._measured: Array | None = None
-        self._measured_stamp = float("-inf")
         self._published_state: tuple[int, bool, str] | None = None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -77,6 +61,9 @@ class ArmNode(ManagedNode):
         self._base, self._tip = self._values["base_frame"], self._values["tip_frame"]
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
+        values = self._values
+        self._measured = MeasuredTip(self._buffer, self._base, self._tip, values["tf_timeout"])
+        self._intake = ChunkIntake(self, self._buffer, self._base, values["tf_wait"], self._latch, self._hold)
         self._states = self.create_publisher(ExecutionState, "arm/execution_state", NEWEST_QOS)
         self._subscriptions_made = [
             self.create_subscription(String, "instruction", self._on_instruction, INSTRUCTION_QOS),
@@ -102,7 +89,8 @@ class ArmNode(ManagedNode):
         """Stop streaming; the driver keeps its last target."""
         for timer in self._timers_made:
             self.destroy_timer(timer)
-        self._executor, self._pending = None, None
+        self._executor = None
+        self._intake.clear()
         self.diagnostics.report(DiagnosticStatus.WARN, "inactive: nothing is streamed")
         return super().on_deactivate(state)
 
@@ -129,23 +117,12 @@ class ArmNode(ManagedNode):
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """What is followed, what was refused."""
-        executor = self._executor
-        followed = {}
-        if executor is not None:
-            seam = executor.seam
-            followed = {
-                "state": executor.state.name,
-                "chunk": str(executor.chunk_id),
-                "pace": f"{executor.pace:.3f}",
-                "seam": f"{seam.policy} {seam.gap:.4f} m {seam.angle:.3f} rad" if seam.chunk else "",
-                "last holds": "; ".join(
-                    f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-3:]
-                ),
-            }
+        if self._executor is None:
+            return {}
         return {
-            **followed,
-            "chunks refused": str(self._refused),
-            "last refusal": self._refusal,
+            **motion_values(self._executor),
+            "chunks refused": str(self._intake.refused),
+            "last refusal": self._intake.refusal,
             "tracking error (m)": f"{self._tracking_error:.4f}",
         }
 
@@ -158,7 +135,7 @@ class ArmNode(ManagedNode):
         if change is Change.STOP:
             self._stop("stopped by instruction; give another instruction or call arm/resume")
         elif change is Change.NEW:
-            self._words_since = self.now
+            self._intake.words_since = self.now
             self._resume()
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -175,7 +152,7 @@ class ArmNode(ManagedNode):
         return response
 
     def _stop(self, reason: str) -> None:
-        self._pending = None
+        self._intake.clear()
         if self._executor is not None and self._executor.stop(reason, self.now):
             self.get_logger().info(reason)
             self._publish_state()
@@ -184,12 +161,12 @@ class ArmNode(ManagedNode):
         executor = self._executor
         if executor is None or not executor.stopped:
             return
-        self._measure()
-        executor.resume(self._measured if self._measured is not None else executor.base_from_tip, self.now)
+        self._measured.look(self.now)
+        measured = self._measured.pose
+        executor.resume(measured if measured is not None else executor.base_from_tip, self.now)
         self._publish_state()
 
     def _on_policy_status(self, message: PolicyStatus) -> None:
-        self._policy_state = message.state
         self._react(self._latch.relay(message.heard, seconds_of(message.heard_stamp), self.now))
         if message.state != PolicyStatus.RUNNING:
             self._hold(f"policy: {message.reason or 'not running'}")
@@ -197,70 +174,8 @@ class ArmNode(ManagedNode):
     def _on_chunk(self, message: ActionChunk) -> None:
         if self._executor is None:
             return
-        self._pending = (message, self.now)
-        self._try_pending()
-
-    # Chunks
-
-    def _try_pending(self) -> None:
-        """Execute the newest chunk if its transform is there; wait a little for it, then refuse."""
-        if self._pending is None or self._executor is None:
-            return
-        message, arrived = self._pending
-        try:
-            base_from_camera = matrix_from_transform(
-                self._buffer.lookup_transform(
-                    self._base, message.header.frame_id, Time.from_msg(message.header.stamp)
-                ).transform
-            )
-        except TransformException as error:
-            if self.now - arrived > self._values["tf_wait"]:
-                self._pending = None
-                self._refuse(f"no transform from {message.header.frame_id} at the image's stamp: {error}", hold=True)
-            return
-        except VipaError as error:
-            self._pending = None
-            self._refuse(str(error), hold=True)
-            return
-        self._pending = None
-        self._execute(message, base_from_camera)
-
-    def _execute(self, message: ActionChunk, base_from_camera: Array) -> None:
-        assert self._executor is not None
-        try:
-            chunk, contract = chunk_from_message(message)
-        except VipaError as error:
-            self._refuse(str(error), hold=True)
-            return
-        try:
-            self._check_words(chunk.instruction)
-            self._executor.accept_chunk(
-                BaseChunk(
-                    identifier=message.id,
-                    stamp=chunk.stamp,
-                    period=contract.control_period,
-                    base_from_tip=base_from_camera @ chunk.camera_from_tip,
-                    gripper=chunk.gripper,
-                    contract=contract,
-                ),
-                self.now,
-            )
-        except VipaError as error:
-            # One chunk that is late or repeated is no reason to brake; if none follows, patience ends. One that means
-            # other actions is.
-            self._refuse(str(error), hold=not isinstance(error, ChunkError))
-
-    def _check_words(self, words: str) -> None:
-        heard = self._latch.instruction
-        if heard and normalise(words) != heard and self.now - self._words_since < WORDS_GRACE:
-            raise ChunkError(f"the chunk is for {words!r}, the arm was told {heard!r}")
-
-    def _refuse(self, reason: str, hold: bool) -> None:
-        self._refused += 1
-        self._refusal = reason
-        self.get_logger().warning(f"chunk refused: {reason}", throttle_duration_sec=1.0)
-        if hold:
-            self._hold(f"chunk refused: {reason}")
+        self._intake.offer(message, self.now)
+        self._intake.proceed(self._executor, self.now)
 
     def _hold(self, reason: str) -> None:
         if self._executor is not None and self._executor.hold(reason, self.now):
@@ -273,9 +188,8 @@ class ArmNode(ManagedNode):
         executor = self._executor
         if executor is None:
             return
-        if self._pending is not None:
-            self._try_pending()
         now = self.now
+        self._intake.proceed(executor, now)
         setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
         if setpoint is not None:
             self._controller.send(setpoint)
@@ -286,15 +200,16 @@ class ArmNode(ManagedNode):
 
     def _look_around(self) -> None:
         """Compare with the measured pose, watch its age, tell the state."""
-        problem = self._measure()
+        problem = self._measured.look(self.now)
+        measured = self._measured.pose
         if self._executor is None:
-            if self._measured is None or problem:
+            if measured is None or problem:
                 self.diagnostics.report(DiagnosticStatus.WARN, f"waiting for the tip's pose: {problem}")
                 return
             self._executor = Executor(
                 self._limits,
                 self._settings,
-                self._measured,
+                measured,
                 self.now,
                 gate_from(self._values),
                 Executable(tip_frame=self._tip),
@@ -303,47 +218,17 @@ class ArmNode(ManagedNode):
                 self._executor.stop("stopped by instruction; give another instruction or call arm/resume", self.now)
         elif problem:
             self._hold(problem)
-        elif self._measured is not None:
-            self._tracking_error = self._executor.measure(self._measured, self.now)
+        elif measured is not None:
+            self._tracking_error = self._executor.measure(measured, self.now)
         self._publish_state()
-
-    def _measure(self) -> str:
-        """Look the tip up; returns what is wrong with it, "" if nothing is."""
-        try:
-            found = self._buffer.lookup_transform(self._base, self._tip, Time())
-            self._measured = matrix_from_transform(found.transform)
-            self._measured_stamp = seconds_of(found.header.stamp)
-        except (TransformException, VipaError) as error:
-            return f"no transform from {self._tip} to {self._base}: {error}"
-        age = self.now - self._measured_stamp
-        if age < -FUTURE_TOLERANCE:
-            return f"TF of {self._tip} is stamped {-age:.2f} s in the future; check clocks and use_sim_time"
-        if age > self._values["tf_timeout"]:
-            return f"TF of {self._tip} is {age:.2f} s old, more than {self._values['tf_timeout']} s: is the arm there?"
-        return ""
 
     def _publish_state(self) -> None:
         executor = self._executor
         if executor is None:
             return
         self._published_state = (int(executor.state), executor.stopped, executor.hold_reason)
-        committed, gripper = executor.committed()
-        message = ExecutionState(
-            state=int(executor.state),
-            stopped=executor.stopped,
-            chunk_id=executor.chunk_id,
-            rows_consumed=executor.rows_consumed,
-            target=pose_from_matrix(executor.base_from_tip),
-            committed=[pose_from_matrix(pose) for pose in committed],
-            committed_gripper=[float(width) for width in gripper],
-            tracking_error=self._tracking_error,
-            hold_reason=executor.hold_reason,
-            heard=self._latch.heard,
-            heard_stamp=stamp_from_seconds(self._latch.heard_stamp),
-        )
-        message.header.frame_id = self._base
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._states.publish(message)
+        stamp = self.get_clock().now().to_msg()
+        self._states.publish(execution_state(executor, self._latch, self._base, stamp, self._tracking_error))
         following = executor.state is State.FOLLOWING
         self.diagnostics.report(
             DiagnosticStatus.OK if following else DiagnosticStatus.WARN,

@@ -9,6 +9,7 @@ from typing import Any
 from vipa_policy.control.executor import Settings
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Box, Limits
+from vipa_policy.nodes.controllers.parameters import DECLARATIONS as CONTROLLER_DECLARATIONS
 from vipa_policy.nodes.parameters import FREE, Declaration, real
 
 TILT = real(0.01, 3.1416)
@@ -49,6 +50,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("tf_timeout", 0.08, "s, age of the tip's transform beyond which the arm holds", real(0.01, 1.0)),
     ("gripper_threshold", 0.01, "m, change of the wanted width that makes a new gripper goal", real(0.001, 0.08)),
     ("state_rate", 20.0, "Hz, of arm/execution_state", real(5.0, 100.0)),
+    *CONTROLLER_DECLARATIONS,
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -11,6 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from vipa_policy.geometry import Array, transform
+from vipa_sim.cell import BASE_FRAME, Cell
 
 # Rounding of a quaternion in single precision stays far below; an unset one (0, 0, 0, 0) or a swapped one does not.
 QUATERNION_TOLERANCE = 1e-3
@@ -43,23 +43,27 @@ def read_target(message: PoseStamped, base_frame: str) -> Array:
     return transform(values[:3], values[3:])
 
 
-class TargetInput:
-    """Keeps the newest good target from ``target_pose`` until the loop takes it."""
+def aim(node: Node, cell: Cell, target: Array) -> None:
+    """Aim the arm at a pose (4, 4), and say so where it is out of reach."""
+    if not cell.set_target(target):
+        node.get_logger().warning("target out of the arm's reach: going as near as it gets", throttle_duration_sec=1.0)
 
-    def __init__(self, node: Node, base_frame: str, largest_jump: float, measured: Callable[[], Array]) -> None:
+
+class TargetInput:
+    """Aims the arm at the newest good target from ``target_pose``."""
+
+    def __init__(self, node: Node, cell: Cell, largest_jump: float) -> None:
         """Subscribe on ``node``.
 
         Args:
-            node: the cell.
-            base_frame: frame that targets must be given in.
+            node: the cell's.
+            cell: whose arm is aimed.
             largest_jump: m from the target before, and from where the arm is, beyond which a target is refused, as a
                 real controller would.
-            measured: tells base_from_tip (4, 4) now.
         """
         self._node = node
-        self._base_frame = base_frame
+        self._cell = cell
         self._largest_jump = largest_jump
-        self._measured = measured
         self._reference: Array | None = None
         self._not_before_ns = 0
         self._pending: Array | None = None
@@ -67,18 +71,19 @@ class TargetInput:
         self.refused = 0
         self._subscription = node.create_subscription(PoseStamped, "target_pose", self._receive, TARGET_QOS)
 
-    def restart(self, base_from_tip: Array, stamp_ns: int) -> None:
-        """Forget all targets stamped before ``stamp_ns`` (ns); jumps are measured from ``base_from_tip`` (4, 4)."""
-        self._reference, self._not_before_ns, self._pending = base_from_tip, stamp_ns, None
+    def restart(self, stamp_ns: int) -> None:
+        """Forget all targets stamped before ``stamp_ns`` (ns); jumps are measured from where the arm is now."""
+        self._reference, self._not_before_ns, self._pending = self._cell.base_from_tip, stamp_ns, None
 
-    def take(self) -> Array | None:
-        """Return the target (4, 4) that came since the last call, None where none did."""
+    def update(self, now: float) -> None:
+        """Aim at the target that came since the last call, if one did."""
         target, self._pending = self._pending, None
-        return target
+        if target is not None:
+            aim(self._node, self._cell, target)
 
     def _receive(self, message: PoseStamped) -> None:
         try:
-            target = read_target(message, self._base_frame)
+            target = read_target(message, BASE_FRAME)
             self._check_continuity(message, target)
         except TargetError as refusal:
             self.refused += 1
@@ -92,7 +97,7 @@ class TargetInput:
         # A publisher without a clock stamps 0: such targets pass here and are held to the jump alone.
         if 0 < stamp_ns < self._not_before_ns:
             raise TargetError("it was made before the cell was reset; the arm stays at its start pose")
-        references = [self._measured()] + ([] if self._reference is None else [self._reference])
+        references = [self._cell.base_from_tip] + ([] if self._reference is None else [self._reference])
         jump = min(float(np.linalg.norm(target[:3, 3] - reference[:3, 3])) for reference in references)
         if jump > self._largest_jump:
             raise TargetError(
