@@ -30,6 +30,8 @@ from vipa_policy.geometry import Array, rotation_angle
 MOST_STEPS = 10
 # Chunks whose spacing is remembered to know when the next one is due.
 INTERVALS = 5
+# A pace below this is on its way up: rows are expected as if it were there.
+SLOWEST_PACE = 0.2
 # Ends of motion that are remembered.
 RECORDS = 50
 
@@ -150,12 +152,13 @@ class Executor:
 
     @property
     def speed(self) -> float:
-        """Factor on the pace that was asked for; the pace follows it within its own bounds."""
+        """Factor on the pace that was asked for; the pace, and what is chased without a plan, follow it within bounds."""
         return self._timeline.speed
 
     @speed.setter
     def speed(self, factor: float) -> None:
         self._timeline.speed = factor
+        self._tracker.slow(factor)
         if self._homing is not None:
             self._homing.speed = factor
 
@@ -163,6 +166,11 @@ class Executor:
     def ahead(self) -> float:
         """s of plan time until the first row of ``committed`` is due; 0 where there is none."""
         return self._timeline.ahead if self.state is State.FOLLOWING else 0.0
+
+    @property
+    def first_due(self) -> float:
+        """s, when that row is due if the pace stays as it is; 0 where there is none."""
+        return self._time + self.ahead / max(self.pace, SLOWEST_PACE) if self.ahead > 0.0 else 0.0
 
     @property
     def seam(self) -> Seam:

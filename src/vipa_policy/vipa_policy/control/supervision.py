@@ -28,6 +28,14 @@ class Mode(IntEnum):
     CONFIRM = 3
 
 
+class DriverState(IntEnum):
+    """Whether the arm's driver takes targets; values as in vipa_msgs/DriverStatus."""
+
+    READY = 0
+    FAULT = 1
+    UNAVAILABLE = 2
+
+
 NEXT_STEP: Mapping[Mode, str] = {
     Mode.DISARMED: "call arm/arm",
     Mode.ARMED: "",
