@@ -17,6 +17,7 @@ setup(
     install_requires=[
         "numpy>=1.26",
         "opencv-python>=4.9,<5",
+        "pin>=3.4",
         "scipy>=1.11",
         "pyyaml>=6",
         "huggingface-hub>=1.0",
