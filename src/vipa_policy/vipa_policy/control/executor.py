@@ -152,7 +152,7 @@ class Executor:
 
     @property
     def speed(self) -> float:
-        """Factor on the pace that was asked for; the pace, and what is chased without a plan, follow it within bounds."""
+        """Factor on the pace that was asked for; pace, and what is chased without a plan, go there within bounds."""
         return self._timeline.speed
 
     @speed.setter
@@ -207,7 +207,7 @@ class Executor:
 
     def hold(self, reason: str, now: float) -> bool:
         """Brake to a hold; the first reason stands until a chunk is followed again. Returns whether this began one."""
-        if self.state is State.IDLE:
+        if self.state is State.IDLE and not self.disarmed:
             self.hold_reason = reason
         if not self.driven:
             return False

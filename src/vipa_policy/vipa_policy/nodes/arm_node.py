@@ -155,6 +155,8 @@ class ArmNode(ManagedNode):
             "tracking error (m)": f"{self._tracking_error:.4f}",
             **supervision_values(self._supervision, self._watch, self._speed),
             **self._timing.values(self.now),
+            **self._controller.values(),
+            "gripper": self._gripper.problem(self.now) or "takes goals",
             "rate of wrenches (Hz)": f"{self._watch.wrench_rate.value(self.now):.1f}",
         }
 
@@ -299,6 +301,7 @@ class ArmNode(ManagedNode):
             return
         if measured is not None and "tip" not in self._watch.board.problems:
             self._tracking_error = executor.measure(measured, self.now)
+            self._controller.measured(measured, self._measured.stamp)
         self._publish_state()
 
     def _begin(self, supervision: ArmSupervision) -> None:

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from vipa_msgs.msg import ExecutionState
 from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
-from vipa_policy.control.supervision import GUARDS, Mode, Supervisor
+from vipa_policy.control.supervision import ARMING_GUARDS, Mode, Supervisor
 from vipa_policy.instruction import InstructionLatch
 from vipa_policy.nodes.arm.supervision import ArmSupervision
 from vipa_policy.nodes.arm.timing import Timing
@@ -76,7 +76,7 @@ def supervision_values(supervision: ArmSupervision, watch: Watch, speed: SpeedOv
         "speed": f"{speed.factor:g}" + "".join(f"; {source} {why}" for source, why in speed.reasons.items()),
         "contact (N, N m)": contact,
     }
-    for guard in GUARDS:
+    for guard in ARMING_GUARDS:
         state = problems.get(guard.name, "well")
         told[f"guard {guard.name}"] = f"{state} (since {board.since(guard.name):.2f} s)"
     return told
