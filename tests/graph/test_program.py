@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import rclpy
-from graph.fakes import START, FakePolicy, World
-from graph.node_rig import rig
+from graph.fakes import START, World
 from rclpy.action import ActionClient
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.parameter import Parameter
@@ -158,14 +156,17 @@ def shared(node: tuple[World, ProgramNode]) -> Stand:
 
 
 @pytest.fixture
-def stand(shared: Stand) -> Stand:
+def stand(shared: Stand) -> Iterator[Stand]:
     """Policy and arm as they begin: nothing said, armed, at rest."""
     shared.latch = InstructionLatch()
     shared.heard, shared.known, shared.run_name = [], {WORDS, "go left"}, "one"
     shared.speed, shared.first, shared.resumed = 0.1, 0, 0
     shared.mode, shared.reason, shared.silent = ExecutionState.ARMED, "", False
     shared.run(0.3)
-    return shared
+    yield shared
+    # The stop at the end of a goal is heard by the arm before the next test begins.
+    shared.mode, shared.silent = ExecutionState.ARMED, False
+    shared.run(0.3)
 
 
 def test_a_goal_settles_when_the_arm_has_come_to_rest_and_the_arm_is_stopped_then(stand: Stand) -> None:
@@ -328,29 +329,3 @@ def test_a_node_that_is_not_active_takes_no_goal_and_ends_the_one_it_had(
     assert not stand.ask().accepted
     node[1].trigger_activate()
     assert stand.ask("stop").accepted
-
-
-def test_the_whole_loop_settles_where_the_policy_wants_the_tip() -> None:
-    """Policy node, arm node and program node of the product between camera and driver of the fakes."""
-    policy = FakePolicy()
-    with rig(policy=policy, armed_at_start=True) as made:
-        world = made.world
-        program = ProgramNode(parameter_overrides=[Parameter("use_sim_time", value=True)])
-        world.executor_used.add_node(program)
-        program.start()
-        try:
-            client = ActionClient(world, ExecuteInstruction, "execute_instruction")
-            assert world.wait(client.server_is_ready)
-            world.run(60)
-            for words, goal in policy.goals.items():
-                asked = Asked(client, world, instruction=words, timeout=20.0)
-                assert world.run(1500, until=asked.done), world.health
-                assert asked.outcome[0] == Result.SETTLED, asked.outcome
-                assert np.linalg.norm(world.base_from_tip[:3, 3] - goal) < 0.02
-                of_words = [chunk.id for chunk in world.chunks if chunk.instruction == words]
-                assert of_words[0] <= asked.result.first_chunk <= asked.result.last_chunk <= of_words[-1]
-                assert world.run(100, until=lambda: world.states[-1].stopped)
-        finally:
-            program.begin_finish("test over")
-            world.executor_used.remove_node(program)
-            program.destroy_node()

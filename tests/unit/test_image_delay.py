@@ -42,7 +42,7 @@ class Wander:
     def poses(self, time: float) -> tuple[Array, Array]:
         """Tip and camera in the base, which is where the camera stands: z is its axis."""
         tip = DOWN.copy()
-        tip[:3, 3] = (*self.place(time), 0.0, 0.0, 1.0)
+        tip[:3, 3] = self.place(time) + np.array([0.0, 0.0, 1.0])
         camera = np.eye(4)
         if self.moving_camera:
             camera[:3, 3] = self.place(time)

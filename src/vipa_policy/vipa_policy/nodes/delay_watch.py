@@ -69,7 +69,7 @@ class DelayWatch:
     def work(self, idle: bool) -> None:
         """Look some poses up and, now and then, estimate; ``idle`` where no observation waits meanwhile."""
         if self._next < self._newest - FALLEN_BEHIND:
-            self._next = self._newest - REACH
+            self._next = max(self._newest - REACH, SPACING)  # TF takes 0 for the latest
         for _ in range(MOST):
             poses = self._observer.poses(self._next, self._frame)
             if poses is None:

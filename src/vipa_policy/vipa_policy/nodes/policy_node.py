@@ -327,10 +327,13 @@ class PolicyNode(ManagedNode):
 
     def _watch_delay(self, watch: DelayWatch, observed: Observed) -> None:
         """Compare pictures with the arm's motion, in the time before the next observation."""
-        watch.take(observed)
         worker = self._worker
-        if worker is not None:
-            watch.work(idle=not worker.due)
+        try:
+            watch.take(observed)
+            watch.work(idle=worker is None or not worker.due)
+        except Exception:  # noqa: BLE001 - an estimate beside the work must not end the work
+            self.get_logger().error(f"the delay of pictures is no longer watched: {traceback.format_exc()}")
+            self._delay_watch = None
         with self._lock:
             self._teller.delay = watch.estimate
 

@@ -30,8 +30,11 @@ def stamp_of(serialised: bytes) -> float:
     return float(seconds) + nanoseconds * 1e-9
 
 
-def pixels_of(serialised: bytes) -> NDArray[np.uint8] | None:
-    """Return the pixels (height, bytes a row) of a serialised sensor_msgs/Image, not copied; None where it holds none.
+def pixels_of(serialised: bytes) -> NDArray[Any] | None:
+    """Return the pixels of a serialised sensor_msgs/Image, not copied; None where it holds none.
+
+    One row a row of the picture, of whole numbers as wide as a pixel where these are 2 or 4 bytes, else of bytes: good
+    for comparing pictures, not for looking at them.
 
     The layout as for ``stamp_of``: header, height and width, encoding, endianness, bytes a row, pixels; whole numbers
     begin at multiples of four bytes, texts are counted with their closing zero.
@@ -45,7 +48,7 @@ def pixels_of(serialised: bytes) -> NDArray[np.uint8] | None:
     try:
         length, place = number(12)
         height, place = number(place + length)
-        _, place = number(place)
+        width, place = number(place)
         length, place = number(place)
         step, place = number(place + length + 1)
         size, place = number(place)
@@ -53,7 +56,9 @@ def pixels_of(serialised: bytes) -> NDArray[np.uint8] | None:
         return None
     if size == 0 or size != height * step or place + size > len(serialised):
         return None
-    return np.frombuffer(serialised, np.uint8, size, place).reshape(height, step)
+    rows = np.frombuffer(serialised, np.uint8, size, place).reshape(height, step)
+    wide = {2: np.uint16, 4: np.uint32}.get(step // width if width and step % width == 0 else 1)
+    return rows if wide is None else rows.view(wide)
 
 
 def subscribe(node: Node, kind: type, topic: str, receive: Callable[[float, bytes], None]) -> Subscription:
