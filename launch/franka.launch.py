@@ -179,6 +179,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:
         values: dict[str, Any] = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
+        if given["noise"] == "false":
+            values["refuse_repeats"] = False  # a noiseless picture of a scene at rest repeats itself
         if given["seam"]:
             values["inpainting"] = given["seam"] == "rtc"
         actions.append(
@@ -189,6 +191,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 values | ({"device": given["device"]} if given["device"] else {}),
             )
         )
+    actions.append(node("vipa_policy", "program_node", "program", {}))
     if given["recorder"] == "true":
         actions.append(node("vipa_policy", "recorder_node", "recorder", {}))
     if given["rviz"] == "true":
