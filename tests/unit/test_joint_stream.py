@@ -119,6 +119,12 @@ def test_out_of_reach_it_says_so_until_it_stands() -> None:
     assert problems[50]
     assert stream.last.position_error > 0.1
     assert problems[-1] == ""
+    # Back the way it came, nothing is said while the lag shrinks; further out, it is.
+    nearer = moved(away, np.array([-0.02, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    assert not [now for now in range(300, 330) if stream.advance(nearer, now * PERIOD) and stream.problem]
+    further = moved(away, np.array([0.05, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    stream.advance(further, 3.31)
+    assert stream.problem
 
 
 def test_the_posture_returns_with_the_motion_and_rests_with_it() -> None:

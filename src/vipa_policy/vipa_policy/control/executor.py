@@ -146,6 +146,12 @@ class Executor:
         return self.state in (State.FOLLOWING, State.HOMING)
 
     @property
+    def latched(self) -> bool:
+        """Whether nothing is streamed: nothing ever was, or the arm is at rest and stopped or disarmed."""
+        held = self.state is State.HOLDING and (self.stopped or self.disarmed)
+        return self.state is State.IDLE or held
+
+    @property
     def pace(self) -> float:
         """How fast the plan is gone through: 1 as it was meant, less where limits slow it, 0 where nothing moves."""
         return self._timeline.pace.value if self.state is State.FOLLOWING else 0.0
@@ -318,7 +324,7 @@ class Executor:
         for _ in range(steps):
             self._time += self.settings.period
             wanted = self._step()
-        if self.state is State.IDLE or (self.state is State.HOLDING and (self.stopped or self.disarmed)):
+        if self.latched:
             return None
         goal = self._gripper.offer(wanted, gripper_busy) if wanted is not None else None
         command = self._tracker.command

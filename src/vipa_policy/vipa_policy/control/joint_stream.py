@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vipa_policy.control.kinematics import Kinematics
+from vipa_policy.control.kinematics import SINGULAR_VALUE, Kinematics
 from vipa_policy.geometry import Array
 
 # Steps of inverse kinematics a setpoint; a pose a setpoint further takes one or two.
@@ -97,17 +97,11 @@ class JointStream:
 
     def __init__(self, kinematics: Kinematics, settings: JointStreamSettings, joints: Array, stamp: float) -> None:
         joints = np.array(joints, dtype=float)
-        outside = (joints < kinematics.innermost_lower) | (joints > kinematics.innermost_upper)
-        if outside.any():
-            worst = int(np.argmax(outside))
-            raise ValueError(
-                f"{kinematics.joint_names[worst]} is at {joints[worst]:.3f} rad, beyond "
-                f"{kinematics.innermost_lower[worst]:.3f} to {kinematics.innermost_upper[worst]:.3f} rad; move it out "
-                "of there by hand"
-            )
+        if outside := kinematics.outside(joints):
+            raise ValueError(outside)
         self._kinematics, self._settings = kinematics, settings
         self._posture = self._goal = joints
-        self._goal_speed = 0.0
+        self._goal_speed = self._lag = self._forgiven = 0.0
         self._pose: Array | None = None
         self._standing_since: float | None = None
         self._braking = np.minimum(BRAKING_SHARE * settings.acceleration, kinematics.deceleration)
@@ -181,24 +175,28 @@ class JointStream:
     def _judge(self, at_bound: NDArray[np.bool_]) -> None:
         """Say whether the tip lags too far behind and what holds it back; joints ``at_bound`` (n,) could not follow."""
         settings, last = self._settings, self.last
-        share = max(
+        share = self._lag = max(
             last.position_error / settings.position_tolerance, last.rotation_error / settings.rotation_tolerance
         )
+        # A lag that nothing could be done about is not told of again while it shrinks.
+        self._forgiven = min(self._forgiven, share)
         if share < RELEASE:
             self.problem = ""
-        elif share > 1.0:
+        elif share > 1.0 + self._forgiven:
             lag = f"{1e3 * last.position_error:.1f} mm and {last.rotation_error:.3f} rad behind its plan"
             self.problem = f"the tip is {lag}: {self._obstacle(at_bound)}"
 
     def _obstacle(self, at_bound: NDArray[np.bool_]) -> str:
         kinematics, goal = self._kinematics, self._goal
         at_stop = (goal <= kinematics.innermost_lower + 1e-6) | (goal >= kinematics.innermost_upper - 1e-6)
-        for blocked, what in ((at_stop, "position"), (at_bound, "velocity or acceleration")):
-            if blocked.any():
-                names = ", ".join(name for name, wrong in zip(kinematics.joint_names, blocked, strict=True) if wrong)
-                return f"{names} at the limit of {what}"
+        if at_stop.any():
+            return f"{kinematics.named(at_stop)} at the limit of position"
         value = kinematics.smallest_singular_value(goal)
-        return f"the pose is out of reach, or near a singularity (smallest singular value {value:.3f} m/rad)"
+        if value < SINGULAR_VALUE:
+            return f"near a singularity (smallest singular value {value:.3f} m/rad)"
+        if at_bound.any():
+            return f"{kinematics.named(at_bound)} at the limit of velocity or acceleration"
+        return "the pose is out of reach"
 
     def _settle(self, pose: Array, stamp: float) -> None:
         """End a lag that nothing more is going to be done about: poses and joints stand still."""
@@ -210,6 +208,7 @@ class JointStream:
             self._standing_since = stamp
         elif stamp - self._standing_since > SETTLED:
             self.problem = ""
+            self._forgiven = self._lag
 
 
 class SentJoints:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pinocchio
+from numpy.typing import NDArray
 
 from vipa_policy.control.box_least_squares import bounded_step
 from vipa_policy.errors import KinematicsError
@@ -139,6 +140,22 @@ class Kinematics:
     def smallest_singular_value(self, joints: Array) -> float:
         """Return m of way that the tip's worst direction gets for a rad of joint motion; a turn counts TURN_LENGTH."""
         return _least_singular_value(_weighted(self.jacobian(joints)))
+
+    def outside(self, joints: Array) -> str:
+        """Say which of joint angles (n,) in rad lies beyond its limit less the margin, "" where none does."""
+        wrong = (joints < self.innermost_lower) | (joints > self.innermost_upper)
+        if not wrong.any():
+            return ""
+        worst = int(np.argmax(wrong))
+        low, high = self.innermost_lower[worst], self.innermost_upper[worst]
+        return (
+            f"{self.joint_names[worst]} is at {joints[worst]:.3f} rad, beyond {low:.3f} to {high:.3f} rad; "
+            "move it out of there by hand"
+        )
+
+    def named(self, which: NDArray[np.bool_]) -> str:
+        """Return the names of some joints, a flag (n,) each, with commas between."""
+        return ", ".join(name for name, wanted in zip(self.joint_names, which, strict=True) if wanted)
 
     def velocity_bounds(self, joints: Array) -> tuple[Array, Array]:
         """Return the slowest and the fastest velocity (n,) in rad/s that the robot allows at joint angles (n,) in rad.

@@ -72,7 +72,7 @@ class ArmNode(ManagedNode):
             self._base, self._tip = values["base_frame"], values["tip_frame"]
             self._buffer = Buffer(node=self)
             self._listener = TransformListener(self._buffer, self)
-            self._measured = MeasuredTip(self._buffer, self._base, self._tip, values["tf_timeout"])
+            self._measured = MeasuredTip(self._buffer, self._base, self._tip, values["tf_timeout"], self._limits)
             self._watch = Watch(self, values, self._measured, self._controller, self._link, self._touched)
         except ValueError as error:
             self.get_logger().error(f"cannot configure: {error}")
@@ -291,6 +291,7 @@ class ArmNode(ManagedNode):
     def _look_around(self) -> None:
         """Ask the guards, compare with the measured pose, tell the state."""
         assert self._supervision is not None
+        self._measured.trusting = self._executor is None or self._executor.latched
         if self._executor is None and not self._measured.look(self.now):
             self._begin(self._supervision)
         self._supervision.look(self.now)

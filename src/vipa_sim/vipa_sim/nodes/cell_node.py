@@ -36,7 +36,7 @@ from vipa_sim.frames import MovingFrames
 from vipa_sim.nodes import cell_parameters
 from vipa_sim.nodes.arm_interfaces import make_interfaces
 from vipa_sim.nodes.cell_messages import cell_state
-from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms
+from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms, publish_description
 from vipa_sim.nodes.driver_server import DriverServer
 from vipa_sim.nodes.start_checks import find_rival, stay_on_loopback
 from vipa_sim.nodes.trial_server import TrialServer
@@ -96,6 +96,7 @@ class CellNode(Node):
         self._frames = MovingFrames(self._cell)
         self._arm = ArmPublisher(self, self._cell.joint_names, self._frames.edges)
         self._static = StaticTransforms(self)
+        self._description = publish_description(self)
         self._cameras = {
             name: CameraPublisher(self, namespace, optical_frame, values.image_width, values.image_height)
             for name, namespace, optical_frame in self._camera_topics()

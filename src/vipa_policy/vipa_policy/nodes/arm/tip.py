@@ -8,7 +8,9 @@ from __future__ import annotations
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException
 
+from vipa_policy.control.limits import Limits
 from vipa_policy.control.timeline import FUTURE_TOLERANCE
+from vipa_policy.control.tip_watch import TipWatch
 from vipa_policy.errors import VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.nodes.conversions import matrix_from_transform, seconds_of
@@ -21,13 +23,17 @@ class MeasuredTip:
         buffer: of TF.
         base, tip: frames.
         timeout: s, age beyond which the transform says nothing about now.
+        limits: of the motion; no arm goes much faster.
     """
 
-    def __init__(self, buffer: Buffer, base: str, tip: str, timeout: float) -> None:
+    def __init__(self, buffer: Buffer, base: str, tip: str, timeout: float, limits: Limits) -> None:
         self._buffer = buffer
         self._base, self._tip, self._timeout = base, tip, timeout
+        self._watch = TipWatch(limits)
+        self.trusting = True
+        """Whether a jump is believed: nothing moves that it could mislead, and the arm may have been put elsewhere."""
         self.pose: Array | None = None
-        """(4, 4) base_from_tip, None before the first."""
+        """(4, 4) base_from_tip, the last that was believed; None before the first."""
         self.stamp = float("-inf")
         """s, of the pose."""
 
@@ -35,8 +41,7 @@ class MeasuredTip:
         """Look the tip up at ``now`` (s); returns what is wrong with it, "" if nothing is."""
         try:
             found = self._buffer.lookup_transform(self._base, self._tip, Time())
-            self.pose = matrix_from_transform(found.transform)
-            self.stamp = seconds_of(found.header.stamp)
+            pose, self.stamp = matrix_from_transform(found.transform), seconds_of(found.header.stamp)
         except (TransformException, VipaError) as error:
             return f"no transform from {self._tip} to {self._base}: {error}"
         age = now - self.stamp
@@ -44,4 +49,9 @@ class MeasuredTip:
             return f"TF of {self._tip} is stamped {-age:.2f} s in the future; check clocks and use_sim_time"
         if age > self._timeout:
             return f"TF of {self._tip} is {age:.2f} s old, more than {self._timeout} s: is the arm there?"
+        if self.trusting:
+            self._watch.believe(pose, self.stamp)
+        elif problem := self._watch.look(pose, self.stamp):
+            return f"TF of {self._tip} {problem}"
+        self.pose = pose
         return ""
