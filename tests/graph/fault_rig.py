@@ -10,7 +10,8 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from graph.fakes import BASE, CAMERA_PERIOD, HEIGHT, FakePolicy, World
+from graph.fakes import BASE, CAMERA_PERIOD, FakePolicy, World
+from graph.node_rig import UNSUPERVISED
 from rclpy.executors import Executor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
@@ -41,16 +42,19 @@ class FaultWorld(World):
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor)
+        self.steps = 1000  # there is room for a clock to jump back
         self._generator = np.random.default_rng(1)
-        self._picture = np.zeros((HEIGHT, 0, 3), np.uint8)
+        self._seen: dict[str, np.ndarray] = {}
         self.lossy = 0.0  # share of each step's and each picture's parts that get lost
         self.true_time = TrueTime()
         self.record = Record(self.true_time, PERIOD)
 
-    def _colours(self, width: int) -> np.ndarray:
-        if "frozen" not in self.broken or self._picture.shape[1] != width:
-            self._picture = self._generator.integers(80, 100, (HEIGHT, width, 3), np.uint8)
-        return self._picture
+    def _pictures(self, plain: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "frozen" not in self.broken or not self._seen:
+            colour, depth = plain["colour"], plain["depth"]
+            noise = self._generator.standard_normal(depth.shape).astype(np.float32)
+            self._seen = {"colour": colour + (noise > 0.0)[..., None].astype(np.uint8), "depth": depth + 0.001 * noise}
+        return self._seen
 
     def _step(self) -> None:
         time = self.true_time
@@ -109,7 +113,7 @@ class FaultRig:
 
     def start(self, name: str) -> None:
         """Make a node and wait until it hears."""
-        overrides = [Parameter("use_sim_time", value=True), Parameter("armed_at_start", value=True)]
+        overrides = [Parameter(key, value=value) for key, value in {"use_sim_time": True, **UNSUPERVISED}.items()]
         node = self.nodes[name] = self._makers[name](parameter_overrides=overrides)
         self.executor.add_node(node)
         node.start()
