@@ -3,11 +3,14 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz faults bench-model bench-gpu eval-cell eval-calibration clean distclean
+.PHONY: help setup demo test lint fuzz faults soak bench-model bench-gpu bench-runtime eval-cell eval-calibration \
+  clean distclean
 
 VENV ?= .venv
 TASK ?= reach
 CHUNKS ?= 100000
+MINUTES ?= 30
+SECONDS ?= 60
 N ?= 100
 SEED ?= 0
 CAMERA ?=
@@ -16,7 +19,9 @@ FAULT ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS FAULT
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS FAULT MINUTES
+# Under a name that means nothing of its own to bash.
+export BENCH_SECONDS = $(SECONDS)
 
 IN_WORKSPACE := tools/in_workspace
 SETUP := tools/setup
@@ -46,6 +51,12 @@ bench-model: setup  ## chunk latency on this processor, beside PI0 of the same s
 bench-gpu:  ## the full-size model on a CUDA device; nothing of ROS is needed, PYTHON or VENV has torch
 	@python="$${PYTHON:-$$VENV/bin/python}"; command -v "$$python" > /dev/null || python=python3; \
 	  PYTHONPATH=src/vipa_policy "$$python" -m vipa_policy.bench.gpu --save docs/results $(BENCH_ARGUMENTS)
+
+bench-runtime: setup  ## what the nodes add to the model's own time, beside the plain pipeline: SECONDS=60 of each side
+	@$(IN_WORKSPACE) ros2 run vipa_sim bench_runtime --seconds "$$BENCH_SECONDS" $(BENCH_ARGUMENTS)
+
+soak: setup  ## the launched graph for MINUTES=30: growth of memory, missed deadlines; writes out/soak/memory.png
+	@$(IN_WORKSPACE) ros2 run vipa_sim soak --minutes "$$MINUTES" $(BENCH_ARGUMENTS)
 
 eval-calibration: setup  ## hand-eye calibration against the simulator's truth: 20 placements of each kind of camera
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_calibration

@@ -73,3 +73,11 @@ def test_a_motion_that_is_limited_anyway_is_slowed_too() -> None:
     rig.send(line(0.3))  # the limit is 0.25
     rig.tick(90)
     assert fastest(rig) == pytest.approx(0.4 * 0.97 * 0.25, rel=0.05)
+
+
+def test_a_goal_too_far_for_a_seam_is_approached_no_faster() -> None:
+    rig = Rig(first_interval=20.0)
+    rig.executor.speed = 0.3
+    rig.send(chunk_to(pose(0.7, 0.3, 0.2), 1, 0.0))
+    rig.tick(80)
+    assert 0.2 * 0.25 < fastest(rig) <= 0.3 * 0.25

@@ -152,12 +152,13 @@ class Executor:
 
     @property
     def speed(self) -> float:
-        """Factor on the pace that was asked for; the pace follows it within its own bounds."""
+        """Factor on the pace that was asked for; the pace, and what is chased without a plan, follow it within bounds."""
         return self._timeline.speed
 
     @speed.setter
     def speed(self, factor: float) -> None:
         self._timeline.speed = factor
+        self._tracker.slow(factor)
         if self._homing is not None:
             self._homing.speed = factor
 

@@ -13,6 +13,7 @@ from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Box, Limits
 from vipa_policy.geometry import Array, transform
 from vipa_policy.nodes.controllers.parameters import DECLARATIONS as CONTROLLER_DECLARATIONS
+from vipa_policy.nodes.grippers.parameters import DECLARATIONS as GRIPPER_DECLARATIONS
 from vipa_policy.nodes.parameters import FREE, Declaration, real
 from vipa_policy.nodes.robot_link.parameters import DECLARATIONS as LINK_DECLARATIONS
 
@@ -66,6 +67,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("latency_budget", 0.5, "s from an image to its chunk in force; more is counted", real(0.01, 10.0)),
     *LINK_DECLARATIONS,
     *CONTROLLER_DECLARATIONS,
+    *GRIPPER_DECLARATIONS,
 )
 
 
@@ -115,7 +117,7 @@ def settings_from(values: dict[str, Any]) -> Settings:
 
 def gate_from(values: dict[str, Any]) -> GripperGate:
     """Return the gripper's hysteresis of parameter values."""
-    return GripperGate(threshold=values["gripper_threshold"])
+    return GripperGate(threshold=values["gripper_threshold"], maximum=values["gripper_largest"])
 
 
 def home_from(values: dict[str, Any]) -> Array:

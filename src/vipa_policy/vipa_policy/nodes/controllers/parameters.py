@@ -16,6 +16,7 @@ SERVO: tuple[Declaration, ...] = (
         "s for which a halt of MoveIt Servo holds the arm; then it is tried anew",
         real(0.1, 60.0),
     ),
+    ("servo_pause", True, "pause MoveIt Servo while nothing is streamed", FREE),
     ("servo_gain", 2.0, "1/s, of the twist that brings a drifted tip back to its plan", real(0.0, 5.0)),
     ("servo_correction", 0.2, "largest share of the plan's own speed that may be added for that", real(0.0, 0.5)),
 )
