@@ -306,7 +306,7 @@ class Executor:
         """Advance the stream to now (s) and return the setpoint to send, None where there is none to send."""
         if now < self._time - self.settings.period:
             self.hold("the clock jumped back", now)
-            self._time = now
+            self._time = now - self.settings.period  # the stream goes on, a setpoint a tick
         steps = round((now - self._time) / self.settings.period)
         if steps <= 0:
             return None

@@ -53,6 +53,9 @@ class ArmSupervision:
 
     def look(self, now: float) -> None:
         """Ask the guards at ``now`` (s) and do what follows."""
+        executor = self.executor
+        self._tip.trusting = executor is None or executor.stopped or executor.disarmed
+        self._tip.commanded = None if executor is None else executor.base_from_tip
         self._watch.look(now)
         self._follow_driver(now)
         first = self._watch.board.first
