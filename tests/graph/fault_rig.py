@@ -10,14 +10,15 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from graph.fakes import BASE, CAMERA_PERIOD, FakePolicy, World
+from graph.fakes import BASE, CAMERA_PERIOD, LATCHED, FakePolicy, World
 from graph.node_rig import UNSUPERVISED
 from rclpy.executors import Executor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 
-from vipa_msgs.msg import ExecutionState
+from vipa_msgs.msg import DriverStatus, ExecutionState
 from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.arm_parameters import limits_from
 from vipa_policy.nodes.conversions import matrix_from_pose, pose_stamped, seconds_of
@@ -46,6 +47,8 @@ class FaultWorld(World):
         self._generator = np.random.default_rng(1)
         self._seen: dict[str, np.ndarray] = {}
         self.lossy = 0.0  # share of each step's and each picture's parts that get lost
+        self._driver = self.create_publisher(DriverStatus, "driver/status", LATCHED)
+        self._recovery = self.create_service(Trigger, "driver/recover", self._recover)
         self.true_time = TrueTime()
         self.record = Record(self.true_time, PERIOD)
 
@@ -73,6 +76,24 @@ class FaultWorld(World):
         self.record.take_setpoint(seconds_of(message.header.stamp), matrix_from_pose(message.pose))
         if "driver" not in self.broken:
             super()._on_target(message)
+
+    def driver_is(self, state: int) -> None:
+        """Report a state of the driver; in any but READY it takes no targets."""
+        (self.broken.discard if state == DriverStatus.READY else self.broken.add)("driver")
+        self._driver.publish(DriverStatus(state=state, reason="the controller rejected a target"))
+
+    def _recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.driver_is(DriverStatus.READY)
+        response.success = True
+        return response
+
+    def ask(self, name: str) -> bool:
+        """Call a service of the arm node; returns whether it did so."""
+        client = self.create_client(Trigger, name)
+        assert self.wait(client.service_is_ready)
+        answer = client.call_async(Trigger.Request())
+        assert self.wait(answer.done)
+        return bool(answer.result().success)
 
     def create_node_beside(self, name: str) -> Node:
         """Make a node that is served with this one."""
@@ -156,6 +177,10 @@ class FaultRig:
         world.run(round(fault.lasts / PERIOD))
         lift()
         lifted = world.true_time.now
+        if fault.operator:
+            world.ask("arm/recover")
+            assert world.run(50, until=lambda: world.ask("arm/arm"))
+            world.ask("arm/resume")
         if fault.words_again:
             world.run(5)
             world.say(WORDS)

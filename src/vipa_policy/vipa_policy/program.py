@@ -72,7 +72,9 @@ class Goal:
         for name in ("timeout", "settle_time", "settle_distance", "settle_angle"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
-                raise InstructionError(f"expected a {name} above 0, got {value:g}; 0 in a goal takes the node's default")
+                raise InstructionError(
+                    f"expected a {name} above 0, got {value:g}; 0 in a goal takes the node's default"
+                )
 
 
 @dataclass(frozen=True)
@@ -318,9 +320,7 @@ class Program:
                 )
             )
         elif self.elapsed(now) >= goal.timeout:
-            self._end(
-                Ending(Outcome.TIMED_OUT, f"{goal.timeout:g} s have passed; the arm was told to stop", stop=True)
-            )
+            self._end(Ending(Outcome.TIMED_OUT, f"{goal.timeout:g} s have passed; the arm was told to stop", stop=True))
         elif self._held_since is not None and now - self._held_since > patience.hold:
             self.give_up(f"the arm held for {now - self._held_since:.1f} s: {arm.reason if arm else ''}")
         elif not self._taken and self.elapsed(now) > patience.words:

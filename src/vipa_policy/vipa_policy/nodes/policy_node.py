@@ -321,7 +321,9 @@ class PolicyNode(ManagedNode):
             self._teller.latency.add(instants, work.inference)
             if self._teller.history.chunk(self._chunk_id, self._latch.instruction, published):
                 self._teller.publish()  # whoever waits for these words to be used is told at once
-            self._commitment.published(Published(self._chunk_id, chunk.stamp, chunk.instruction), published - work.began)
+            self._commitment.published(
+                Published(self._chunk_id, chunk.stamp, chunk.instruction), published - work.began
+            )
             if chunk.pointed is not None:
                 self._pointed.publish(PointStamped(header=observed.header, point=point_from_array(chunk.pointed)))
             return True
