@@ -208,7 +208,7 @@ class World(Node):
     def _publish_images(self, stamp: Any) -> None:
         width = WIDTH + 16 if "size" in self.broken else WIDTH
         depth = np.full((HEIGHT, width), np.nan if "nan" in self.broken else 0.8, np.float32)
-        pictures = {"colour": self._colours(width), "depth": depth}
+        pictures = self._pictures({"colour": self._colours(width), "depth": depth})
         if self.draw is not None:
             pictures = {what: self.draw(what) for what in pictures}
         for what, publisher, encoding in (("colour", self._colour, "rgb8"), ("depth", self._depth, "32FC1")):
@@ -223,9 +223,9 @@ class World(Node):
         if "info" not in self.broken:
             self._info.publish(info)
 
-    def _colours(self, width: int) -> np.ndarray:
-        """A grey wall: without contrast, it proves neither that the camera lives nor that it is frozen."""
-        return np.full((HEIGHT, width, 3), 90, np.uint8)
+    def _pictures(self, plain: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the camera publishes: other worlds see something else."""
+        return plain
 
     def _on_target(self, message: PoseStamped) -> None:
         self.targets.append(message)

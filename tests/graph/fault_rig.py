@@ -10,13 +10,15 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from graph.fakes import BASE, CAMERA_PERIOD, HEIGHT, FakePolicy, World
+from graph.fakes import BASE, CAMERA_PERIOD, LATCHED, FakePolicy, World
+from graph.node_rig import UNSUPERVISED
 from rclpy.executors import Executor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 
-from vipa_msgs.msg import ExecutionState
+from vipa_msgs.msg import DriverStatus, ExecutionState
 from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.arm_parameters import limits_from
 from vipa_policy.nodes.conversions import matrix_from_pose, pose_stamped, seconds_of
@@ -41,16 +43,21 @@ class FaultWorld(World):
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor)
+        self.steps = 1000  # there is room for a clock to jump back
         self._generator = np.random.default_rng(1)
-        self._picture = np.zeros((HEIGHT, 0, 3), np.uint8)
+        self._seen: dict[str, np.ndarray] = {}
         self.lossy = 0.0  # share of each step's and each picture's parts that get lost
+        self._driver = self.create_publisher(DriverStatus, "driver/status", LATCHED)
+        self._recovery = self.create_service(Trigger, "driver/recover", self._recover)
         self.true_time = TrueTime()
         self.record = Record(self.true_time, PERIOD)
 
-    def _colours(self, width: int) -> np.ndarray:
-        if "frozen" not in self.broken or self._picture.shape[1] != width:
-            self._picture = self._generator.integers(80, 100, (HEIGHT, width, 3), np.uint8)
-        return self._picture
+    def _pictures(self, plain: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "frozen" not in self.broken or not self._seen:
+            colour, depth = plain["colour"], plain["depth"]
+            noise = self._generator.standard_normal(depth.shape).astype(np.float32)
+            self._seen = {"colour": colour + (noise > 0.0)[..., None].astype(np.uint8), "depth": depth + 0.001 * noise}
+        return self._seen
 
     def _step(self) -> None:
         time = self.true_time
@@ -69,6 +76,24 @@ class FaultWorld(World):
         self.record.take_setpoint(seconds_of(message.header.stamp), matrix_from_pose(message.pose))
         if "driver" not in self.broken:
             super()._on_target(message)
+
+    def driver_is(self, state: int) -> None:
+        """Report a state of the driver; in any but READY it takes no targets."""
+        (self.broken.discard if state == DriverStatus.READY else self.broken.add)("driver")
+        self._driver.publish(DriverStatus(state=state, reason="the controller rejected a target"))
+
+    def _recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.driver_is(DriverStatus.READY)
+        response.success = True
+        return response
+
+    def ask(self, name: str) -> bool:
+        """Call a service of the arm node; returns whether it did so."""
+        client = self.create_client(Trigger, name)
+        assert self.wait(client.service_is_ready)
+        answer = client.call_async(Trigger.Request())
+        assert self.wait(answer.done)
+        return bool(answer.result().success)
 
     def create_node_beside(self, name: str) -> Node:
         """Make a node that is served with this one."""
@@ -109,7 +134,7 @@ class FaultRig:
 
     def start(self, name: str) -> None:
         """Make a node and wait until it hears."""
-        overrides = [Parameter("use_sim_time", value=True), Parameter("armed_at_start", value=True)]
+        overrides = [Parameter(key, value=value) for key, value in {"use_sim_time": True, **UNSUPERVISED}.items()]
         node = self.nodes[name] = self._makers[name](parameter_overrides=overrides)
         self.executor.add_node(node)
         node.start()
@@ -152,6 +177,10 @@ class FaultRig:
         world.run(round(fault.lasts / PERIOD))
         lift()
         lifted = world.true_time.now
+        if fault.operator:
+            world.ask("arm/recover")
+            assert world.run(50, until=lambda: world.ask("arm/arm"))
+            world.ask("arm/resume")
         if fault.words_again:
             world.run(5)
             world.say(WORDS)

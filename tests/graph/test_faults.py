@@ -14,6 +14,7 @@ from geometry_msgs.msg import PoseStamped
 from graph.fault_rig import WORDS, FaultRig, fault_rig
 from rclpy.qos import QoSProfile
 
+from vipa_msgs.msg import DriverStatus
 from vipa_sim.faults.table import FAULTS, Fault
 from vipa_sim.nodes.faults.injections import AHEAD, BACK, INJECTIONS, TF_JUMP
 
@@ -57,6 +58,10 @@ def restarting(name: str) -> Callable[[FaultRig], Doing]:
     return doing
 
 
+def rejecting(made: FaultRig) -> Doing:
+    return lambda: made.world.driver_is(DriverStatus.FAULT), lambda: None
+
+
 def rivalling(made: FaultRig) -> Doing:
     world = made.world
     rival = world.create_node_beside("rival")
@@ -93,7 +98,8 @@ DOINGS: Mapping[str, Callable[[FaultRig], Doing]] = {
     "policy_restarted": restarting("policy"),
     "arm_killed": killing("arm"),
     "arm_restarted": restarting("arm"),
-    "controller_rejects": breaking("driver"),
+    "controller_rejects": rejecting,
+    "controller_ignores": breaking("driver"),
     "two_publishers": rivalling,
     "instruction_flood": flooding,
     "traffic_loss": setting("lossy", 0.05, 0.0),

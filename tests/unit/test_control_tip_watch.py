@@ -38,6 +38,14 @@ def test_a_jump_is_not_believed_until_it_is_undone(there: Array) -> None:
     assert watch.look(pose(0.001), 1.0 + LOOK * 200) == ""
 
 
+def test_an_arm_that_braked_while_tf_was_wrong_is_found_by_its_command() -> None:
+    watch = TipWatch(Limits())
+    watch.look(pose(0.0), 1.0)
+    assert "jumped" in watch.look(pose(0.15), 1.05, pose(0.01))
+    assert "jumped" in watch.look(pose(0.21), 1.1, pose(0.06))
+    assert watch.look(pose(0.06), 1.15, pose(0.065)) == ""
+
+
 def test_a_jump_is_believed_on_somebody_s_word() -> None:
     watch = TipWatch(Limits())
     watch.look(pose(0.0), 1.0)

@@ -34,6 +34,8 @@ INTERVALS = 5
 SLOWEST_PACE = 0.2
 # Ends of motion that are remembered.
 RECORDS = 50
+# s in which an arm that stands has moved by less than this share of the following error.
+STANDING, STIRRED = 0.2, 0.1
 
 
 class State(IntEnum):
@@ -123,6 +125,7 @@ class Executor:
         self._last_accepted: float | None = None
         self._intervals: deque[float] = deque(maxlen=INTERVALS)
         self._homing: Homing | None = None
+        self._looks: deque[tuple[float, Array]] = deque()
 
     @property
     def base_from_tip(self) -> Array:
@@ -292,27 +295,46 @@ class Executor:
     def measure(self, base_from_tip: Array, now: float) -> float:
         """Compare the commanded with the measured pose (4, 4) and return their distance in m.
 
-        An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else, or does
-        not follow: the motion is held, and a hold starts afresh from where the arm is. While nothing was ever streamed,
-        the motion will start from where the arm is, however near.
+        An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else: the
+        motion is held, and a hold starts afresh from where the arm is. Or it stands and does not follow: then the hold
+        is a stop, for the next chunk would only lead away from it again. While nothing was ever streamed, the motion
+        will start from where the arm is, however near.
         """
+        stands = self._stands(base_from_tip, now)
         commanded = self.base_from_tip
         error = math.dist(commanded[:3, 3], base_from_tip[:3, 3])
         angle = rotation_angle(commanded, base_from_tip)
         if error > self.settings.following_error or angle > self.settings.following_angle:
-            if self.driven:
-                self.hold(f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded", now)
+            away = f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded"
+            if self.driven and stands:
+                self.stop(f"{away} and does not move: see to the driver; give another instruction or resume", now)
+            elif self.driven:
+                self.hold(away, now)
             else:
                 self.anchor(base_from_tip)
         elif self.state is State.IDLE or self.disarmed:
             self.anchor(base_from_tip)
         return error
 
+    def _stands(self, base_from_tip: Array, now: float) -> bool:
+        """Take a look at the arm (4, 4) in; returns whether it has stood for a while."""
+        looks = self._looks
+        if looks and looks[-1][0] >= now:
+            looks.clear()  # a clock that was set back
+        looks.append((now, base_from_tip))
+        while len(looks) > 1 and looks[1][0] <= now - STANDING:
+            looks.popleft()
+        return looks[0][0] <= now - STANDING and all(
+            math.dist(before[:3, 3], base_from_tip[:3, 3]) < STIRRED * self.settings.following_error
+            and rotation_angle(before, base_from_tip) < STIRRED * self.settings.following_angle
+            for _, before in looks
+        )
+
     def tick(self, now: float, gripper_busy: bool = False) -> Setpoint | None:
         """Advance the stream to now (s) and return the setpoint to send, None where there is none to send."""
         if now < self._time - self.settings.period:
             self.hold("the clock jumped back", now)
-            self._time = now
+            self._time = now - self.settings.period  # the stream goes on, a setpoint a tick
         steps = round((now - self._time) / self.settings.period)
         if steps <= 0:
             return None

@@ -21,6 +21,7 @@ from vipa_policy.control.chunk import Executable
 from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
 from vipa_policy.control.supervision import Answer
+from vipa_policy.control.tip_watch import TipWatch
 from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
 from vipa_policy.nodes.arm.intake import ChunkIntake
 from vipa_policy.nodes.arm.report import execution_state, level_of, motion_values, supervision_values
@@ -72,7 +73,9 @@ class ArmNode(ManagedNode):
             self._base, self._tip = values["base_frame"], values["tip_frame"]
             self._buffer = Buffer(node=self)
             self._listener = TransformListener(self._buffer, self)
-            self._measured = MeasuredTip(self._buffer, self._base, self._tip, values["tf_timeout"], self._limits)
+            self._measured = MeasuredTip(
+                self._buffer, self._base, self._tip, values["tf_timeout"], TipWatch(self._limits)
+            )
             self._watch = Watch(self, values, self._measured, self._controller, self._link, self._touched)
         except ValueError as error:
             self.get_logger().error(f"cannot configure: {error}")
@@ -292,6 +295,7 @@ class ArmNode(ManagedNode):
         """Ask the guards, compare with the measured pose, tell the state."""
         assert self._supervision is not None
         self._measured.trusting = self._executor is None or self._executor.latched
+        self._measured.commanded = None if self._executor is None else self._executor.base_from_tip
         if self._executor is None and not self._measured.look(self.now):
             self._begin(self._supervision)
         self._supervision.look(self.now)

@@ -136,9 +136,11 @@ class PolicyNode(ManagedNode):
         return TransitionCallbackReturn.SUCCESS
 
     def begin_finish(self, reason: str) -> None:
-        """Tell that nothing follows."""
+        """Tell at once that nothing follows; what is being predicted is waited for after that."""
+        with self._lock:
+            self._epoch += 1
+            self._set_state(PolicyStatus.WAITING, f"the policy node ends: {reason}")
         self._end_worker()
-        self._set_state(PolicyStatus.WAITING, f"the policy node ends: {reason}")
 
     def diagnostic_values(self) -> Mapping[str, str]:
         """What runs where, how fast, for which words, and how good the stamps are."""
@@ -238,6 +240,7 @@ class PolicyNode(ManagedNode):
             self.get_logger().warning("the clock jumped back; all inputs are forgotten")
             self._observer.clear()
             self._last_stamp = float("-inf")
+            return "the clock jumped back; all inputs are forgotten"
         return self._clock_watch.problem(wall, self._values["clock_timeout"])
 
     def _lose(self, reason: str) -> None:

@@ -17,6 +17,8 @@ from vipa_sim.faults.stream import Stream
 
 # Setpoints that tell whether the arm moves.
 RECENT = 150
+# Periods within which a stream that went through a jump of the clock must have gone on.
+RESTART = 3.5
 
 
 class TrueTime:
@@ -66,8 +68,11 @@ class Record:
         true, offset = self._time.of(stamp)
         before = self._setpoints[-1][0] if self._setpoints else -math.inf
         if offset != self._offset:
-            # Where the clock jumped, a setpoint follows the one before after a period at least, and the rest follow it.
-            self._offset, self._phase = offset, max(before + self._period - true, 0.0)
+            # Timers begin anew where the clock jumped. That the setpoint came a little sooner or later than a period
+            # after the one before is a matter of stamps, not of motion; the rest are moved with it.
+            meant = before + self._period
+            self._offset = offset
+            self._phase = meant - true if true < before + RESTART * self._period else 0.0
         true += self._phase
         if true > before:
             self._setpoints.append((true, pose))

@@ -105,7 +105,7 @@ FAULTS: tuple[Fault, ...] = (
         "clock_jumps_ahead",
         "the clock goes 2 s ahead of all stamps, later back again",
         End.HOLD,
-        ("s old", "clock jumped"),
+        ("s old", "clock jumped", "no new chunk for"),
         BY_ITSELF,
     ),
     Fault(
@@ -156,12 +156,22 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "controller_rejects",
-        "targets reach the driver 0.2 m off, and it refuses them",
+        "the driver reports a fault: it rejected a target, and takes no more",
         End.REFUSE,
-        ("away from where it was commanded", "driver"),
-        "by itself, from the measured pose",
-        # The arm stands where it was, and the target runs away from it: following_error at full speed, and a look.
-        begin_within=0.35,
+        ("driver: fault",),
+        "`arm/recover`, then `arm/arm`: a person confirms; from the measured pose",
+        operator=True,
+    ),
+    Fault(
+        "controller_ignores",
+        "targets reach the driver 0.2 m off; it refuses each, and reports nothing",
+        End.HOLD,
+        ("away from where it was commanded and does not move",),
+        "`arm/resume`, from the measured pose",
+        # Only that the arm stands tells of it: following_error at the speed of the plan, and a look.
+        begin_within=1.0,
+        lasts=3.0,
+        operator=True,
     ),
     Fault(
         "two_publishers",

@@ -145,12 +145,22 @@ class Course:
         self._wait_until(stage.relays.now + AFTERWARDS)
 
     def _release(self) -> None:
-        """Do what a person does: clear the driver's error, and let the arm go on."""
+        """Do what a person does: have the driver cleared, confirm as soon as it may be, clear the stop."""
+        self._ask("arm/recover")
+        deadline = time.monotonic() + STARTED
+        while not self._ask("arm/arm"):
+            if time.monotonic() > deadline:
+                raise GraphError("the arm could not be armed again")
+        self._ask("arm/resume")
+
+    def _ask(self, name: str) -> bool:
+        """Call a service of the arm node; returns whether it did so."""
         stage = self._stage
-        for name in ("arm/recover", "arm/resume"):
-            client = stage.node.create_client(Trigger, name)
-            stage.client.call(client, Trigger.Request())
-            stage.node.destroy_client(client)
+        client = stage.node.create_client(Trigger, name)
+        stage.client.wait_for(client.service_is_ready, name, STARTED)
+        answer = stage.client.call(client, Trigger.Request())
+        stage.node.destroy_client(client)
+        return bool(answer.success)
 
 
 def arm_limits(node: Node, client: CellClient) -> tuple[Limits, float]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from rclpy.node import Node
 from std_msgs.msg import Empty, String
 
+from vipa_msgs.msg import DriverStatus
+from vipa_msgs.srv import InjectFault
 from vipa_sim.nodes.cell_client import CellClient
 from vipa_sim.nodes.faults.monitor import Monitor
 from vipa_sim.nodes.faults.nuisance import GO, GO_QOS
@@ -200,6 +202,19 @@ class Disturbed(Injection):
             stage.node.destroy_subscription(self._ears)
 
 
+class Rejecting(Injection):
+    """Gives the driver a fault that it reports; a person clears it."""
+
+    def strike(self, stage: Stage) -> None:
+        """Let it reject."""
+        client = stage.node.create_client(InjectFault, "cell/inject_fault")
+        stage.client.wait_for(client.service_is_ready, "the cell's faults", DISTURBING)
+        reason = "the controller rejected a target"
+        client.call_async(InjectFault.Request(state=DriverStatus.FAULT, reason=reason))
+        stage.client.wait_for(lambda: stage.monitor.driver == DriverStatus.FAULT, "the driver's fault", DISTURBING)
+        stage.node.destroy_client(client)
+
+
 def _wait_for_picture(stage: Stage) -> None:
     passed = stage.relays[DEPTH].passed
     stage.client.wait_for(lambda: stage.relays[DEPTH].passed > passed, "a picture", DISTURBING)
@@ -224,7 +239,8 @@ INJECTIONS: Mapping[str, Callable[[], Injection]] = {
     "policy_restarted": lambda: Ended(lambda graph: graph.policy, signal.SIGTERM),
     "arm_killed": lambda: Ended(lambda graph: graph.arm, signal.SIGKILL),
     "arm_restarted": lambda: Ended(lambda graph: graph.arm, signal.SIGTERM),
-    "controller_rejects": lambda: Gated({TARGET: displacing(ASIDE)}),
+    "controller_rejects": Rejecting,
+    "controller_ignores": lambda: Gated({TARGET: displacing(ASIDE)}),
     "two_publishers": lambda: Disturbed("rival"),
     "instruction_flood": lambda: Disturbed("flood"),
     "traffic_loss": lambda: Gated(_losses()),

@@ -7,7 +7,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from vipa_msgs.msg import CellState, ExecutionState
+from vipa_msgs.msg import CellState, DriverStatus, ExecutionState
+from vipa_policy.nodes.camera_messages import LATCHED_QOS
 from vipa_policy.nodes.conversions import matrix_from_pose, seconds_of
 from vipa_policy.nodes.reception import stamp_of
 from vipa_sim.faults.record import Record
@@ -27,11 +28,14 @@ class Monitor:
 
     def __init__(self, node: Node, relays: Relays, period: float) -> None:
         self.record = Record(relays.time, period)
+        self.driver = int(DriverStatus.READY)
+        """State of the driver, of DriverStatus."""
         self.foreign = 0
         """Targets without a stamp: those of another publisher."""
         relays[TARGET].watch = self._take_target
         self._subscriptions = [
             node.create_subscription(ExecutionState, "arm/execution_state", self._take_state, DEEP_QOS),
+            node.create_subscription(DriverStatus, "driver/status", self._take_driver, LATCHED_QOS),
             node.create_subscription(CellState, "cell/state", self._take_truth, DEEP_QOS),
         ]
 
@@ -44,6 +48,9 @@ class Monitor:
 
     def _take_state(self, message: ExecutionState) -> None:
         self.record.take_moment(seconds_of(message.header.stamp), message.state, message.stopped, message.hold_reason)
+
+    def _take_driver(self, message: DriverStatus) -> None:
+        self.driver = int(message.state)
 
     def _take_truth(self, message: CellState) -> None:
         self.record.take_truth(seconds_of(message.header.stamp), matrix_from_pose(message.tip))
