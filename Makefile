@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz bench-model bench-gpu bench-runtime soak eval-cell eval-calibration clean distclean
+.PHONY: help setup demo test lint fuzz faults soak bench-model bench-gpu bench-runtime eval-cell eval-calibration \
+  clean distclean
 
 VENV ?= .venv
 TASK ?= reach
@@ -14,10 +15,11 @@ N ?= 100
 SEED ?= 0
 CAMERA ?=
 SEAM ?=
+FAULT ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS MINUTES
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS FAULT MINUTES
 # Under a name that means nothing of its own to bash.
 export BENCH_SECONDS = $(SECONDS)
 
@@ -61,6 +63,9 @@ eval-calibration: setup  ## hand-eye calibration against the simulator's truth: 
 
 fuzz: setup  ## hostile chunks against the limits of motion: CHUNKS=100000 SEED=0; Ctrl-C, then again, goes on
 	@$(IN_WORKSPACE) python -m vipa_policy.bench.fuzz --chunks "$$CHUNKS" --seed "$$SEED"
+
+faults: setup  ## faults injected into the running graph: FAULT=name for one; Ctrl-C, then again, goes on
+	@$(IN_WORKSPACE) ros2 run vipa_sim faults $${FAULT:+"--fault=$$FAULT"}
 
 clean:  ## remove what colcon built and the caches
 	@rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -48,6 +48,12 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ("held_out", "", FROM_FILE, "take the first layout from the split training never sees (simulated cell)"),
     ("use_sim_time", "", FROM_FILE, "use /clock; empty: true in the simulated cell, false with a real arm"),
     (
+        "armed_at_start",
+        "",
+        FROM_FILE,
+        "arm by itself once every guard passes; empty: true in the simulated cell, false with a real arm",
+    ),
+    (
         "calibration",
         "",
         None,
@@ -153,11 +159,13 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     calibrated = calibrations(given["calibration"]) if given["calibration"] else {}
     if calibrated:
         cell["calibrated_frames"] = " ".join(calibrated.values())
+    arm: dict[str, Any] = {"seam": given["seam"]} if given["seam"] else {}
+    arm["armed_at_start"] = (given["armed_at_start"] or str(simulated).lower()) == "true"
     actions: list[LaunchDescriptionEntity] = [
         LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
         *environment(context, simulated),
         node("vipa_sim", "cell_node", "cell", cell),
-        node("vipa_policy", "arm_node", "arm", {"seam": given["seam"]} if given["seam"] else {}),
+        node("vipa_policy", "arm_node", "arm", arm),
     ]
     if camera == "realsense":
         # The underscore, which the node takes away, keeps digits from being read as a number.
@@ -171,6 +179,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:
         values: dict[str, Any] = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
+        if given["noise"] == "false":
+            values["refuse_repeats"] = False  # a noiseless picture of a scene at rest repeats itself
         if given["seam"]:
             values["inpainting"] = given["seam"] == "rtc"
         actions.append(
@@ -181,6 +191,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 values | ({"device": given["device"]} if given["device"] else {}),
             )
         )
+    actions.append(node("vipa_policy", "program_node", "program", {}))
     if given["recorder"] == "true":
         actions.append(node("vipa_policy", "recorder_node", "recorder", {}))
     if given["rviz"] == "true":

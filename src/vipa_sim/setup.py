@@ -31,6 +31,7 @@ setup(
             "eval_calibration = vipa_sim.eval_calibration:main",
             "eval_cell = vipa_sim.nodes.eval_cell:main",
             "demo = vipa_sim.nodes.demo:main",
+            "faults = vipa_sim.nodes.faults.run:main",
             "demonstrator = vipa_sim.nodes.demonstrator:main",
             "scripted_policy = vipa_sim.nodes.scripted_policy:main",
             "soak = vipa_sim.nodes.soak:main",

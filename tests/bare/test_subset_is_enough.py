@@ -19,12 +19,15 @@ ROOT = Path(__file__).resolve().parents[2]
 BARE = ROOT / "ros2_ws" / "bare"
 PROJECT_FOLDERS = ("src", "launch", "training", "tests/graph", "tests/sim", "tests/unit", "tools")
 PACKAGES = (
+    "control_msgs",
     "cv_bridge",
+    "franka_msgs",
     "launch",
     "launch_ros",
     "launch_testing",
     "launch_xml",
     "message_filters",
+    "moveit_msgs",
     "ros2cli",
     "ros2launch",
     "rosbag2_py",

@@ -62,7 +62,9 @@ def rig(
     world = World(executor)
     made = Rig(world, policy or FakePolicy())
     overrides = [Parameter("use_sim_time", value=True)]
-    overrides += [Parameter(name, value=value) for name, value in parameters.items()]
+    # The world moves for no driver but the pose target, and people who would arm the arm are not there.
+    unsupervised = {"armed_at_start": True, "driver_status": "optional", "contact_force": 0.0, "contact_torque": 0.0}
+    overrides += [Parameter(name, value=value) for name, value in (unsupervised | parameters).items()]
     if with_policy:
         made.policy_node = PolicyNode(loader or (lambda wanted: made.policy), parameter_overrides=overrides)
     if with_arm:
@@ -78,6 +80,9 @@ def rig(
         # A policy that could not be configured hears no words.
         listeners = len(nodes) - (not policy_configures) if with_arm else 0
         assert world.wait(lambda: world.count_subscribers("/instruction") >= listeners)
+        arm = made.arm
+        if arm is not None and arm.count_publishers("/target_pose"):
+            assert world.wait(lambda: arm.count_subscribers("/target_pose") > 0)
         world.settle()
         yield made
     finally:

@@ -21,11 +21,12 @@ from support.processes import ProcessStarter
 from vipa_policy.episode import EpisodeReader
 from vipa_policy.presets import franka_contract
 from vipa_sim.cell import Cell
+from vipa_sim.observing import observe
 from vipa_sim.scene import sample_layout
 from vipa_training.convert import convert, find_episodes
 from vipa_training.dataset import DatasetWriter, Part
 from vipa_training.episodes import Demonstration
-from vipa_training.generate import Generator, Spread, observe
+from vipa_training.generate import Generator, Spread
 from vipa_training.recorded_messages import Deserialiser, header_stamp
 
 pytestmark = pytest.mark.graph

@@ -29,6 +29,7 @@ from vipa_sim.robot import ArmKinematics
 from vipa_sim.scene import Appearance, CellObject, CellSnapshot, Layout, sample_layout, start_pose
 from vipa_sim.tabletop import Tabletop, pose_of_body
 
+BASE_FRAME: Final = "fr3_link0"
 SCENE: Final = "scene"
 WRIST: Final = "wrist"
 SCENE_POSE: Final = (1.19, 0.0, 0.475, 0.0, 0.475, 3.14159)

@@ -20,6 +20,13 @@ import numpy as np
 from vipa_policy.errors import DatasetError
 from vipa_sim.statistics import wilson_interval
 
+# s of simulated time a trial may take.
+TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
+# Runs with neighbouring seeds share no layout.
+LAYOUTS_PER_SEED = 100_000
+# Figures of ``smoothness`` that trials carry; the median over trials is told.
+SMOOTHNESS = ("jerk_rms", "jerk_p95", "tip_jerk_rms", "spectral_arc_length")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -55,6 +62,8 @@ class TrialResult:
         reason: why it failed, in words; "" on success.
         path: (x, y) in m of the tool centre over the trial.
         target_point: (x, y) in m of the grasp point at the start.
+        jerk_rms, jerk_p95, tip_jerk_rms, spectral_arc_length: see ``smoothness``; None where not measured.
+        gaps: m, at each seam: what the new chunk and the motion before were apart.
     """
 
     index: int
@@ -69,6 +78,11 @@ class TrialResult:
     reason: str = ""
     path: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     target_point: tuple[float, float] = (0.0, 0.0)
+    jerk_rms: float | None = None
+    jerk_p95: float | None = None
+    tip_jerk_rms: float | None = None
+    spectral_arc_length: float | None = None
+    gaps: tuple[float, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> tuple[int, bool]:
@@ -130,6 +144,7 @@ def read_results(path: Path) -> tuple[Settings, list[TrialResult]]:
             values = json.loads(line)["trial"]
             values["path"] = tuple((float(x), float(y)) for x, y in values["path"])
             values["target_point"] = tuple(values["target_point"])
+            values["gaps"] = tuple(values.get("gaps", ()))
             results.append(TrialResult(**values))
         except (KeyError, TypeError, ValueError) as error:
             if number < len(lines):
@@ -144,6 +159,7 @@ def summarise(settings: Settings, results: Sequence[TrialResult]) -> dict[str, A
     successes = sum(result.succeeded for result in first)
     swap_successes = sum(result.succeeded for result in swapped)
     low, high = wilson_interval(successes, len(first))
+    gaps = [1000.0 * gap for result in first for gap in result.gaps]
     swap_low, swap_high = wilson_interval(swap_successes, len(swapped))
     return {
         "task": settings.task,
@@ -156,13 +172,21 @@ def summarise(settings: Settings, results: Sequence[TrialResult]) -> dict[str, A
         "swapped_ci95": [_rounded(swap_low), _rounded(swap_high)],
         "median_error_mm": _rounded(_median([1000.0 * result.error for result in first])),
         "median_time_s": _rounded(_median([result.elapsed for result in first if result.succeeded])),
+        **{name: _rounded(_median([getattr(result, name) for result in first])) for name in SMOOTHNESS},
+        "gap_mm_p50": _rounded(_percentile(gaps, 50)),
+        "gap_mm_p95": _rounded(_percentile(gaps, 95)),
         "policy": settings.policy,
         "seed": settings.seed,
     }
 
 
-def _median(values: list[float]) -> float | None:
-    return statistics.median(values) if values else None
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _percentile(values: list[float], share: float) -> float | None:
+    return float(np.percentile(values, share)) if values else None
 
 
 def _rounded(value: float | None) -> float | None:

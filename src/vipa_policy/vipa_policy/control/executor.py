@@ -1,8 +1,9 @@
 """From chunks to setpoints: what is followed, when it is held, and why. The arm node is a thin shell around this.
 
-IDLE: never had a chunk; nothing is streamed. FOLLOWING: setpoints follow the timeline. RAMPING: braking along the
-verified plan. HOLDING: at rest, the same pose is streamed, unless a stop is latched: then nothing is, and the driver
-keeps its last target. Guarded by tests/unit/test_control_executor.py.
+IDLE: never had a chunk; nothing is streamed. FOLLOWING: setpoints follow the timeline. HOMING: they follow the way
+home. RAMPING: braking along the verified plan. HOLDING: at rest, the same pose is streamed, unless a stop is latched or
+the arm is disarmed: then nothing is, and the driver keeps its last target. Whether it may be armed, ``supervision``
+decides. Guarded by tests/unit/test_control_executor.py and tests/unit/test_control_home.py.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 
 from vipa_policy.control.chunk import BaseChunk, Executable
 from vipa_policy.control.gripper import GripperGate
+from vipa_policy.control.home import Homing
 from vipa_policy.control.limits import Limits
-from vipa_policy.control.timeline import SEAM_POLICIES, Seam, Timeline
+from vipa_policy.control.settings import Settings
+from vipa_policy.control.timeline import Seam, Timeline
 from vipa_policy.control.tracker import Tracker
 from vipa_policy.control.vectors import ZERO, Vector
 from vipa_policy.errors import ChunkError
@@ -27,6 +30,8 @@ from vipa_policy.geometry import Array, rotation_angle
 MOST_STEPS = 10
 # Chunks whose spacing is remembered to know when the next one is due.
 INTERVALS = 5
+# A pace below this is on its way up: rows are expected as if it were there.
+SLOWEST_PACE = 0.2
 # Ends of motion that are remembered.
 RECORDS = 50
 
@@ -38,48 +43,7 @@ class State(IntEnum):
     FOLLOWING = 1
     RAMPING = 2
     HOLDING = 3
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an executor streams and when it gives up.
-
-    Attributes:
-        period: s between two setpoints.
-        patience: s, how long after a chunk was due the arm goes on without it.
-        first_interval: s, when the second chunk is due after the first.
-        crossfade: s over which `blend` and `rtc` close the gap at a seam.
-        lead: s by which the arm follows its command late. Every chunk begins where the arm was measured; without the
-            lead it would be called back by this lag at every chunk, and crawl.
-        following_error: m between commanded and measured tip beyond which the arm is taken to be elsewhere.
-        following_angle: rad, the same for the rotation.
-        seam: `replace`, `blend` or `rtc`, see ``timeline``.
-        seam_tolerance: m, largest gap at which a chunk counts as continuing the committed tail (`rtc`).
-        seam_angle: rad, the same for the rotation.
-    """
-
-    period: float = 0.01
-    patience: float = 0.12
-    first_interval: float = 0.6
-    crossfade: float = 0.15
-    lead: float = 0.05
-    following_error: float = 0.05
-    following_angle: float = 0.3
-    seam: str = "blend"
-    seam_tolerance: float = 0.01
-    seam_angle: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.period <= 0.02:
-            raise ValueError(f"expected a setpoint period in (0, 0.02] s, got {self.period}")
-        if not (self.patience > 0.0 and self.first_interval > 0.0 and self.crossfade >= 0.0 and self.lead >= 0.0):
-            raise ValueError("expected patience and first_interval above 0 s, crossfade and lead of 0 s or more")
-        if not (self.following_error > 0.0 and self.following_angle > 0.0):
-            raise ValueError("expected following_error and following_angle above 0")
-        if self.seam not in SEAM_POLICIES:
-            raise ValueError(f"expected a seam policy of {', '.join(SEAM_POLICIES)}, got {self.seam!r}")
-        if not (self.seam_tolerance > 0.0 and self.seam_angle > 0.0):
-            raise ValueError("expected seam_tolerance and seam_angle above 0")
+    HOMING = 4
 
 
 @dataclass(frozen=True)
@@ -120,6 +84,7 @@ class Executor:
         now: s.
         gripper: hysteresis of gripper goals.
         executable: what a chunk's contract must say; None where chunks carry none.
+        disarmed: why the arm comes up disarmed, "" where it is armed.
 
     Raises ValueError where the limits cannot brake in time.
     """
@@ -132,12 +97,15 @@ class Executor:
         now: float,
         gripper: GripperGate | None = None,
         executable: Executable | None = None,
+        disarmed: str = "",
     ) -> None:
         limits.check_hold(settings.period)
+        self._limits = limits
         self.settings = settings
         self.state = State.IDLE
         self.stopped = False
-        self.hold_reason = "no chunk yet"
+        self.disarmed = bool(disarmed)
+        self.hold_reason = disarmed or "no chunk yet"
         self.endings: deque[Ending] = deque(maxlen=RECORDS)
         self._tracker = Tracker(limits, settings.period, base_from_tip)
         self._timeline = Timeline(
@@ -154,6 +122,7 @@ class Executor:
         self._held_since = now
         self._last_accepted: float | None = None
         self._intervals: deque[float] = deque(maxlen=INTERVALS)
+        self._homing: Homing | None = None
 
     @property
     def base_from_tip(self) -> Array:
@@ -172,9 +141,36 @@ class Executor:
         return self._timeline.rows_consumed if self.state is State.FOLLOWING else 0
 
     @property
+    def driven(self) -> bool:
+        """Whether the arm goes somewhere, and is not merely braking or at rest."""
+        return self.state in (State.FOLLOWING, State.HOMING)
+
+    @property
     def pace(self) -> float:
         """How fast the plan is gone through: 1 as it was meant, less where limits slow it, 0 where nothing moves."""
         return self._timeline.pace.value if self.state is State.FOLLOWING else 0.0
+
+    @property
+    def speed(self) -> float:
+        """Factor on the pace that was asked for; the pace, and what is chased without a plan, follow it within bounds."""
+        return self._timeline.speed
+
+    @speed.setter
+    def speed(self, factor: float) -> None:
+        self._timeline.speed = factor
+        self._tracker.slow(factor)
+        if self._homing is not None:
+            self._homing.speed = factor
+
+    @property
+    def ahead(self) -> float:
+        """s of plan time until the first row of ``committed`` is due; 0 where there is none."""
+        return self._timeline.ahead if self.state is State.FOLLOWING else 0.0
+
+    @property
+    def first_due(self) -> float:
+        """s, when that row is due if the pace stays as it is; 0 where there is none."""
+        return self._time + self.ahead / max(self.pace, SLOWEST_PACE) if self.ahead > 0.0 else 0.0
 
     @property
     def seam(self) -> Seam:
@@ -196,7 +192,7 @@ class Executor:
         """
         if self._executable is not None:
             self._executable.check(chunk)
-        if self.stopped:
+        if self.stopped or self.disarmed or self.state is State.HOMING:
             raise ChunkError(f"chunk {chunk.identifier} is not followed: {self.hold_reason}")
         if self.state in (State.RAMPING, State.HOLDING) and chunk.stamp < self._held_since:
             raise ChunkError(
@@ -213,7 +209,7 @@ class Executor:
         """Brake to a hold; the first reason stands until a chunk is followed again. Returns whether this began one."""
         if self.state is State.IDLE:
             self.hold_reason = reason
-        if self.state is not State.FOLLOWING:
+        if not self.driven:
             return False
         self._begin_hold(reason, now)
         return True
@@ -224,30 +220,64 @@ class Executor:
         What is told from here on is the stop, which is what must be cleared; why the motion had ended before it
         stands in ``endings``.
         """
-        if self.stopped:
+        if self.stopped and not self.driven:
             return False
         self.stopped = True
-        if self.state is State.FOLLOWING:
-            self._begin_hold(reason, now)
+        if self.disarmed:
+            self._held_since = now  # that is what must be cleared first, and its reason stands
         else:
-            # Nothing seen before the stop may move the arm after it.
-            self.hold_reason, self._held_since = reason, now
-            self.endings.append(Ending(now, reason, True))
-            if self.state is State.IDLE:
-                self.state = State.HOLDING
+            self._latch(reason, now)
         return True
+
+    def disarm(self, reason: str, now: float) -> bool:
+        """Brake to a hold and latch it until ``arm``, whatever is resumed. Returns whether it was armed before."""
+        if self.disarmed:
+            return False
+        self.disarmed = True
+        self._latch(reason, now)
+        return True
+
+    def arm(self, base_from_tip: Array, now: float) -> None:
+        """Take chunks again, from the measured pose (4, 4) on; a stop stays latched.
+
+        Raises RuntimeError where the arm still brakes: it would be torn from its brake.
+        """
+        if self.state is State.RAMPING:
+            raise RuntimeError("the arm still brakes; call arm/arm again when it stands")
+        self.disarmed = False
+        self._held_since = now
+        self.hold_reason = "stopped before it was armed; give another instruction or call arm/resume"
+        if not self.stopped:
+            self.hold_reason = "no chunk yet" if self.state is State.IDLE else "waiting for a chunk"
+        self.anchor(base_from_tip)
 
     def resume(self, base_from_tip: Array, now: float) -> None:
         """Clear the latch. At rest the commanded pose starts afresh from the measured one (4, 4)."""
         self.stopped = False
         self._held_since = now
-        if self.state is not State.FOLLOWING:
+        if not self.driven and not self.disarmed:
             self.hold_reason = "waiting for a chunk"
         self.anchor(base_from_tip)
 
+    def home(self, base_from_home: Array, base_from_tip: Array, now: float) -> None:
+        """Go home (4, 4) from the measured pose (4, 4), straight, within all limits; ends in a hold that says how.
+
+        Raises ChunkError where the arm is disarmed or moving, or the way is no motion.
+        """
+        if self.disarmed:
+            raise ChunkError(self.hold_reason)
+        if self.state not in (State.IDLE, State.HOLDING):
+            raise ChunkError(f"the arm is {self.state.name.lower()}; stop it first, with arm/stop")
+        self.anchor(base_from_tip)
+        homing = Homing(self._limits, self.settings.period, base_from_home, self._tracker.command, now)
+        homing.speed = self.speed
+        self._homing = homing
+        self.state = State.HOMING
+        self.hold_reason = "on the way home"
+
     def anchor(self, base_from_tip: Array) -> bool:
         """Start afresh from a measured pose (4, 4) where nothing is moving; returns whether that was so."""
-        if self.state in (State.FOLLOWING, State.RAMPING) or not self._tracker.at_rest:
+        if self.driven or self.state is State.RAMPING or not self._tracker.at_rest:
             return False
         self._tracker.anchor(base_from_tip)
         self._gripper.reset()
@@ -264,11 +294,11 @@ class Executor:
         error = math.dist(commanded[:3, 3], base_from_tip[:3, 3])
         angle = rotation_angle(commanded, base_from_tip)
         if error > self.settings.following_error or angle > self.settings.following_angle:
-            if self.state is State.FOLLOWING:
+            if self.driven:
                 self.hold(f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded", now)
             else:
                 self.anchor(base_from_tip)
-        elif self.state is State.IDLE:
+        elif self.state is State.IDLE or self.disarmed:
             self.anchor(base_from_tip)
         return error
 
@@ -288,7 +318,7 @@ class Executor:
         for _ in range(steps):
             self._time += self.settings.period
             wanted = self._step()
-        if self.state is State.IDLE or (self.stopped and self.state is State.HOLDING):
+        if self.state is State.IDLE or (self.state is State.HOLDING and (self.stopped or self.disarmed)):
             return None
         goal = self._gripper.offer(wanted, gripper_busy) if wanted is not None else None
         command = self._tracker.command
@@ -301,6 +331,10 @@ class Executor:
             if target is not None:
                 self._tracker.follow(target)
                 return target.gripper
+        elif self.state is State.HOMING and self._homing is not None:
+            self._tracker.follow(self._homing.advance(self._tracker.command, self._time))
+            if ended := self._homing.ended(self._tracker.command):
+                self._begin_hold(ended, self._time)
         elif self.state is State.RAMPING:
             self._tracker.brake()
             if self._tracker.at_rest:
@@ -315,11 +349,23 @@ class Executor:
         if silent > due + self.settings.patience:
             self.hold(f"no new chunk for {silent:.2f} s (one was due after {due:.2f} s)", now)
 
+    def _latch(self, reason: str, now: float) -> None:
+        """Brake to a hold that somebody must clear, with its reason; at rest the reason is told all the same."""
+        if self.driven:
+            self._begin_hold(reason, now)
+            return
+        # Nothing seen before may move the arm after it.
+        self.hold_reason, self._held_since = reason, now
+        self.endings.append(Ending(now, reason, True))
+        if self.state is State.IDLE:
+            self.state = State.HOLDING
+
     def _begin_hold(self, reason: str, now: float) -> None:
         self.state = State.RAMPING
         self.hold_reason = reason
-        self.endings.append(Ending(now, reason, self.stopped))
+        self.endings.append(Ending(now, reason, self.stopped or self.disarmed))
         self._held_since = now
         self._last_accepted = None
         self._intervals.clear()
         self._timeline.clear()
+        self._homing = None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge, CvBridgeError
-from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Twist, TwistStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -97,6 +97,14 @@ def pose_from_matrix(matrix: Array) -> Pose:
 def pose_stamped(matrix: Array, frame: str, stamp: Time) -> PoseStamped:
     """Return the message of a pose (4, 4) in ``frame``."""
     return PoseStamped(header=Header(stamp=stamp, frame_id=frame), pose=pose_from_matrix(matrix))
+
+
+def twist_stamped(velocity: Sequence[float], turn_rate: Sequence[float], frame: str, stamp: Time) -> TwistStamped:
+    """Return the message of a velocity (3,) in m/s and a turn rate (3,) in rad/s along the axes of ``frame``."""
+    twist = Twist()
+    twist.linear.x, twist.linear.y, twist.linear.z = velocity
+    twist.angular.x, twist.angular.y, twist.angular.z = turn_rate
+    return TwistStamped(header=Header(stamp=stamp, frame_id=frame), twist=twist)
 
 
 def array_from_point(point: Point) -> Array:

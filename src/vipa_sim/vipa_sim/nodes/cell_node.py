@@ -34,11 +34,11 @@ from vipa_sim.calibration_board import BoardPlacement
 from vipa_sim.camera import CameraConfig, NoiseConfig
 from vipa_sim.frames import MovingFrames
 from vipa_sim.nodes import cell_parameters
+from vipa_sim.nodes.arm_interfaces import make_interfaces
 from vipa_sim.nodes.cell_messages import cell_state
 from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms
-from vipa_sim.nodes.gripper_server import GripperServer
+from vipa_sim.nodes.driver_server import DriverServer
 from vipa_sim.nodes.start_checks import find_rival, stay_on_loopback
-from vipa_sim.nodes.target_input import TargetInput
 from vipa_sim.nodes.trial_server import TrialServer
 from vipa_sim.pacing import NANOSECONDS, FrameSchedule, Pacer
 from vipa_sim.scene import sample_layout
@@ -46,7 +46,6 @@ from vipa_sim.scene import sample_layout
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
 
-BASE_FRAME = "fr3_link0"
 NAMESPACES = {cells.SCENE: "camera/camera", cells.WRIST: "camera/wrist"}
 # Physics steps no longer than this; a tick is a whole number of them.
 LONGEST_STEP = 0.002
@@ -103,8 +102,8 @@ class CellNode(Node):
         }
         self._state = self.create_publisher(CellState, "cell/state", QoSProfile(depth=5))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
-        self._targets = TargetInput(self, BASE_FRAME, values.largest_jump, lambda: self._cell.base_from_tip)
-        self._gripper = GripperServer(self, self._cell)
+        self._driver, self._gripper = make_interfaces(self, self._cell, values)
+        self._health = DriverServer(self, self._cell, self._tick_seconds)
         self._trials = TrialServer(self, self._cell.snapshot)
         self._reset_service = self.create_service(ResetCell, "cell/reset", self._reset)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -132,11 +131,11 @@ class CellNode(Node):
 
     def _tick(self) -> None:
         self._pacer.tick()
-        target = self._targets.take()
-        if target is not None and not self._cell.set_target(target):
-            self.get_logger().warning(
-                "target out of the arm's reach: going as near as it gets", throttle_duration_sec=1.0
-            )
+        if self._health.ready:
+            self._driver.update(self._stamp_ns / NANOSECONDS)
+        else:
+            # A driver that does not move takes no targets, and none from before when it does again.
+            self._driver.restart(self._stamp_ns + 1)
         self._cell.step(self._tick_seconds)
         self._tick_count += 1
         self._stamp_ns = round(self._tick_count * NANOSECONDS * self._tick_seconds)
@@ -144,6 +143,7 @@ class CellNode(Node):
         joints = self._cell.joint_positions, self._cell.joint_velocities
         self._arm.publish(stamp, joints, self._frames.read())
         now = self._stamp_ns / NANOSECONDS
+        self._health.update(now, stamp)
         self._gripper.update(now)
         self._trials.update(now, stamp)
         if self._schedule.due(self._stamp_ns):
@@ -177,7 +177,7 @@ class CellNode(Node):
         self._trials.abort(stamp_from_nanoseconds(self._stamp_ns))
         self._cell.reset(layout)
         # Targets made on pictures of the old layout would drive the arm out of its start pose.
-        self._targets.restart(self._cell.base_from_tip, self._stamp_ns + 1)
+        self._driver.restart(self._stamp_ns + 1)
         response.success = True
         response.message = f"layout {layout.seed} of the {'held-out' if layout.held_out else 'training'} split"
         response.state = cell_state(self._cell.snapshot(), layout.seed, stamp_from_nanoseconds(self._stamp_ns))
@@ -217,8 +217,8 @@ class CellNode(Node):
         slow = factor < SLOW * self._pacer.factor
         values = {
             "real_time_factor": f"{factor:.3f}",
-            "targets_accepted": str(self._targets.accepted),
-            "targets_refused": str(self._targets.refused),
+            "targets_accepted": str(self._driver.accepted),
+            "targets_refused": str(self._driver.refused),
             "layout_seed": str(self._layout.seed),
             "held_out": str(self._layout.held_out),
         }

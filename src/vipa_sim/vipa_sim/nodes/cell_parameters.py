@@ -15,7 +15,11 @@ CAMERA_POSE_HELP = (
     "pose of camera_link in world: x y z in m, roll pitch yaw in rad; six numbers, or a text of them; "
     "may change while running"
 )
-BOARD_CARRIERS = ("none", "hand", "table")
+CHOICES = {
+    "calibration_board": ("none", "hand", "table"),
+    "arm_interface": ("pose", "servo"),
+    "gripper_interface": ("move", "franka", "gripper_command"),
+}
 
 
 CameraPose: TypeAlias = tuple[float, float, float, float, float, float]
@@ -39,6 +43,8 @@ class CellParameters:
     largest_jump: float
     calibrated_frames: str
     calibration_board: str
+    arm_interface: str
+    gripper_interface: str
 
 
 def _real(low: float, high: float) -> dict[str, Any]:
@@ -74,19 +80,25 @@ DECLARATIONS: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
         FIXED,
     ),
     ("calibration_board", "none", "none, hand or table: what carries a ChArUco board", FIXED),
+    ("arm_interface", "pose", "pose or servo: kind of driver that the arm is commanded through", FIXED),
+    (
+        "gripper_interface",
+        "move",
+        "move, franka or gripper_command: kind of driver that the gripper is commanded through",
+        FIXED,
+    ),
 )
 
 
 def declare(node: Node) -> CellParameters:
-    """Declare all parameters on ``node`` and return their values. Raises ValueError on a camera pose that is none."""
+    """Declare all parameters on ``node`` and return their values. Raises ValueError on values that mean nothing."""
     values = {}
     for name, default, description, constraints in DECLARATIONS:
         descriptor = ParameterDescriptor(description=description, **constraints)
         values[name] = node.declare_parameter(name, default, descriptor).value
-    if values["calibration_board"] not in BOARD_CARRIERS:
-        raise ValueError(
-            f"expected calibration_board to be one of {', '.join(BOARD_CARRIERS)}, got {values['calibration_board']!r}"
-        )
+    for name, choices in CHOICES.items():
+        if values[name] not in choices:
+            raise ValueError(f"expected {name} to be one of {', '.join(choices)}, got {values[name]!r}")
     values["camera_pose"] = read_camera_pose(values["camera_pose"])
     return CellParameters(**values)
 
