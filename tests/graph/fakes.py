@@ -223,6 +223,10 @@ class World(Node):
         if "info" not in self.broken:
             self._info.publish(info)
 
+    def _colours(self, width: int) -> np.ndarray:
+        """A grey wall: without contrast, it proves neither that the camera lives nor that it is frozen."""
+        return np.full((HEIGHT, width, 3), 90, np.uint8)
+
     def _pictures(self, plain: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the camera publishes: other worlds see something else."""
         return plain

@@ -87,3 +87,12 @@ def test_serialised_transforms_say_what_was_written_into_them() -> None:
         0.0,
         1.0,
     )
+
+
+def test_every_step_on_the_way_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    from vipa_sim.nodes.runtime.steps import main
+
+    assert main(["--repeats", "3"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {"chunk_to_a_message", "chunk_onto_the_timeline", "setpoint_from_the_library"} <= set(found)
+    assert all(0.0 < value < 1e6 for value in found.values())

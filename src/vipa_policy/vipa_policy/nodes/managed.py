@@ -18,6 +18,7 @@ from rclpy.executors import Executor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from vipa_policy.nodes.diagnostics import Diagnostics
 from vipa_policy.nodes.lifetime import Lifetime
@@ -96,7 +97,8 @@ def run(make_node: Callable[[], ManagedNode], arguments: list[str] | None = None
         gc.collect()
         gc.freeze()
         while not lifetime.ended:
-            executor.spin_once(timeout_sec=SPINNING)
+            # Spinning for a while costs a quarter less an event than spinning for each.
+            executor.spin_until_future_complete(Future(), SPINNING)
         node.get_logger().info(f"ending: {lifetime.reason}")
         node.begin_finish(lifetime.reason)
         _spin_until_finished(node, executor)

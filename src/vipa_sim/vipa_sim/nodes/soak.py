@@ -99,14 +99,15 @@ def nodes_of_children() -> dict[str, int]:
     return found
 
 
-def errands(client: CellClient, seed: int) -> Iterator[None]:
-    """Give an instruction at every step: all blocks of a layout in turn, then a stop and the next layout."""
+def errands(client: CellClient, seed: int) -> Iterator[str]:
+    """Give an instruction at every step, and yield it: all blocks of a layout in turn, then a stop, the next layout."""
     while True:
         client.stop()
         blocks, _ = objects_of(client.reset(seed, held_out=False))
         for colour in blocks:
-            client.instruct(instruction("reach", colour))
-            yield
+            words = instruction("reach", colour)
+            client.instruct(words)
+            yield words
         seed += 1
 
 
@@ -127,7 +128,6 @@ class Soak:
     def run(self, node: Node, client: CellClient, seed: int, told: Callable[[float], None]) -> None:
         """Work for the time asked for; ``told`` hears the minutes. Raises GraphError where the graph ends."""
         client.wait_until_ready()
-        print("soak: the graph is up", file=sys.stderr, flush=True)
         self.witness = Witness(node)
         every = max(60.0 * self.minutes / SAMPLES, 1.0)
         nodes = nodes_of_children()
@@ -135,8 +135,9 @@ class Soak:
         errand = errands(client, seed)
         while (passed := time.monotonic() - begin) < 60.0 * self.minutes:
             if passed >= next_words:
-                next(errand)
+                words = next(errand)
                 self.instructions += 1
+                tqdm.write(f"soak: {passed / 60.0:.1f} min: {words}", file=sys.stderr)
                 next_words = passed + self._change
             if passed >= next_sample:
                 sizes = {name: size for name, pid in nodes.items() if (size := memory(pid)) is not None}
@@ -205,6 +206,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="of wall time (default: %(default)s)")
     parser.add_argument("--policy", choices=("vipa", "scripted"), default="vipa")
+    parser.add_argument("--change", type=float, default=CHANGE, help="s between instructions (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first layout")
     parser.add_argument("--out", type=Path, default=Path("out/soak"), help="folder (default: %(default)s)")
     parser.add_argument("--domain-id", type=int, default=None, help="ROS domain; a free one if left out")
@@ -220,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lifetime = Lifetime()
     use_domain(free_domain() if options.domain_id is None else options.domain_id)
     use_image_profile()
-    soak, status = Soak(options.minutes), 0
+    soak, status = Soak(options.minutes, options.change), 0
     launch = [f"policy:={options.policy}"] if options.policy != "vipa" else []
     bar_format = "{l_bar}{bar}| {elapsed}<{remaining}"
     with tqdm(total=options.minutes, mininterval=1.0, file=sys.stderr, bar_format=bar_format) as bar:

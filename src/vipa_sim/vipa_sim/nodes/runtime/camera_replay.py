@@ -37,7 +37,7 @@ class CameraReplay(Node):
         colours = rng.integers(0, 256, (PICTURES, HEIGHT, WIDTH, 3), dtype=np.uint8)
         depths = rng.integers(500, 1500, (PICTURES, HEIGHT, WIDTH), dtype=np.uint16)
         self._pictures = [
-            (_serialised(colour, "rgb8", 3), _serialised(depth, "16UC1", 2))
+            (serialised_image(colour, "rgb8", 3), serialised_image(depth, "16UC1", 2))
             for colour, depth in zip(colours, depths, strict=True)
         ]
         self._info = bytearray(serialize_message(_calibration()))
@@ -54,7 +54,8 @@ class CameraReplay(Node):
         self._depth.publish(stamped(depth, stamp))
 
 
-def _serialised(pixels: Any, encoding: str, pixel_bytes: int) -> bytearray:
+def serialised_image(pixels: Any, encoding: str, pixel_bytes: int) -> bytearray:
+    """Return a picture (HEIGHT, WIDTH, ...) as serialised message, its stamp to be filled in."""
     message = Image(
         header=Header(frame_id=CAMERA), encoding=encoding, width=WIDTH, height=HEIGHT, step=WIDTH * pixel_bytes
     )
