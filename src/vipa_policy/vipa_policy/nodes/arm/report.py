@@ -32,6 +32,8 @@ def execution_state(
         committed_gripper=[float(width) for width in gripper],
         tracking_error=tracking_error,
         hold_reason=executor.hold_reason,
+        seam=executor.seam.policy if executor.chunk_id else "",
+        seam_gap=executor.seam.gap if executor.chunk_id else 0.0,
         heard=latch.heard,
         heard_stamp=stamp_from_seconds(latch.heard_stamp),
     )
