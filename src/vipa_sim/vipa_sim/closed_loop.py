@@ -323,9 +323,9 @@ class _Trial:
     def _look_around(self, now: float) -> None:
         """Compare with the measured pose, tell what is committed."""
         due = now - self._latency.measuring + SLACK
-        measured = [pose for stamp, pose in self._measured if stamp <= due] or [self._measured[0][1]]
+        stamp, measured = ([seen for seen in self._measured if seen[0] <= due] or self._measured[:1])[-1]
         executor = self.executor
-        executor.measure(measured[-1], now)
+        executor.measure(measured, now, stamp)
         poses, gripper = executor.committed()
         if executor.state is not State.FOLLOWING:
             poses, gripper = poses[:0], gripper[:0]

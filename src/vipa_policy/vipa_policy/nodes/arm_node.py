@@ -219,7 +219,7 @@ class ArmNode(ManagedNode):
         elif problem:
             self._hold(problem)
         elif measured is not None:
-            self._tracking_error = self._executor.measure(measured, self.now)
+            self._tracking_error = self._executor.measure(measured, self.now, self._measured.stamp)
         self._publish_state()
 
     def _publish_state(self) -> None:

@@ -46,6 +46,7 @@ def motion_values(executor: Executor) -> dict[str, str]:
         "state": executor.state.name,
         "chunk": str(executor.chunk_id),
         "pace": f"{executor.pace:.3f}",
+        "lead (s)": f"{executor.lead:.3f}",
         "seam": f"{seam.policy} {seam.gap:.4f} m {seam.angle:.3f} rad" if seam.chunk else "",
         "last holds": "; ".join(
             f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-TOLD_HOLDS:]
