@@ -41,7 +41,7 @@ test: setup  ## the whole test suite
 lint: setup  ## formatting, rules and types
 	@$(IN_WORKSPACE) tools/lint
 
-eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 SEAM=blend CAMERA="x y z roll pitch yaw"
+eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 SEAM=blend|rtc|replace|all CAMERA="x y z roll pitch yaw"
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
 	  $${CAMERA:+"--camera=$$CAMERA"} $${SEAM:+"--seam=$$SEAM"}
 

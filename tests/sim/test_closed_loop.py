@@ -9,9 +9,11 @@ import pytest
 
 from vipa_policy.control.executor import Settings
 from vipa_policy.control.timeline import SEAM_POLICIES
+from vipa_policy.geometry import inverse
+from vipa_policy.observation import Chunk, CommittedTail
 from vipa_sim import closed_loop
 from vipa_sim.cell import Cell, CellConfig
-from vipa_sim.closed_loop import ClosedLoop, Expert, Latency, Record, evaluate
+from vipa_sim.closed_loop import TICK, ClosedLoop, Expert, Latency, Record, evaluate
 from vipa_sim.evaluation import TrialResult
 
 SEED = 3
@@ -80,3 +82,36 @@ def test_the_command_prints_figures_of_every_seam_policy(cell: Cell, capsys: pyt
         assert of_policy["jerk_rms"] > 0.0
         assert of_policy["gap_mm_p95"] >= of_policy["gap_mm_p50"]
     assert figures["latency_s"]["inference"] == 0.06
+
+
+class Remembering(Expert):
+    """The expert, and what it predicted: stamp in s, positions (rows, 3) in m of the base frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.predicted: list[tuple[float, np.ndarray]] = []
+
+    def predict(
+        self, observation: closed_loop.Truth, instruction: str, *, committed: CommittedTail | None, seed: int
+    ) -> Chunk:
+        chunk = super().predict(observation, instruction, committed=committed, seed=seed)
+        moved = inverse(observation.camera_from_world) @ chunk.camera_from_tip
+        self.predicted.append((chunk.stamp, moved[:, :3, 3]))
+        return chunk
+
+
+def test_the_arm_is_where_the_plan_said_when_it_said_so(cell: Cell) -> None:
+    """Under way, over all the rows of each chunk: what is recorded as demonstration is what the expert meant."""
+    expert = Remembering()
+    loop = ClosedLoop(cell, expert, Settings(lead=0.02))  # the arm's true lag is found in the first second
+    ((result, record),) = evaluate(loop, "reach", SEED, 1)
+    assert result.succeeded
+    tip = np.array(record.tip)
+    times = TICK * np.arange(1, len(tip) + 1)
+    away = []
+    for stamp, places in expert.predicted[15:]:
+        due = stamp + loop.policy.contract.control_period * np.arange(1, len(places) + 1)
+        done = due <= times[-1]
+        did = np.stack([np.interp(due[done], times, tip[:, axis]) for axis in range(3)], axis=1)
+        away.append(np.linalg.norm(did - places[done], axis=1).max(initial=0.0))
+    assert max(away) < 0.008

@@ -34,7 +34,7 @@ from vipa_policy.presets import franka_contract
 from vipa_sim import experts
 from vipa_sim.cell import SCENE, Cell, CellConfig
 from vipa_sim.errands import Errand, choose_errands
-from vipa_sim.evaluation import LAYOUTS_PER_SEED, TIME_LIMITS, TrialResult, summarise
+from vipa_sim.evaluation import LAYOUTS_PER_SEED, TIME_LIMITS, TrialResult, seam_table, summarise
 from vipa_sim.evaluation import Settings as Run
 from vipa_sim.experts import TASKS
 from vipa_sim.judge import Judge, TrialStatus
@@ -153,7 +153,7 @@ class Record:
 
     Attributes:
         stamps: s, of setpoints. setpoints: (4, 4) each, while chunks were followed.
-        tip: (3,) m each, measured, a tick apart, from the first setpoint on.
+        tip: (3,) m each, measured, a tick apart.
         gaps: m, at each seam: what the new chunk and the motion before were apart.
         paces: share of the plan's speed, at each setpoint.
         joined: how many chunks each policy joined.
@@ -247,8 +247,7 @@ class _Trial:
         self._ticks += 1
         now = self._now
         self._measured = [*self._measured[-10:], (now, self._cell.base_from_tip)]
-        if self.record.stamps:
-            self.record.tip.append(self._cell.base_from_tip[:3, 3])
+        self.record.tip.append(self._cell.base_from_tip[:3, 3])
         if now >= self._judged - SLACK:
             self._judged = now + JUDGE_PERIOD
             self.status = self._judge.update(self._cell.snapshot())
@@ -324,9 +323,9 @@ class _Trial:
     def _look_around(self, now: float) -> None:
         """Compare with the measured pose, tell what is committed."""
         due = now - self._latency.measuring + SLACK
-        measured = [pose for stamp, pose in self._measured if stamp <= due] or [self._measured[0][1]]
+        stamp, measured = ([seen for seen in self._measured if seen[0] <= due] or self._measured[:1])[-1]
         executor = self.executor
-        executor.measure(measured[-1], now)
+        executor.measure(measured, now, stamp)
         poses, gripper = executor.committed()
         if executor.state is not State.FOLLOWING:
             poses, gripper = poses[:0], gripper[:0]
@@ -390,7 +389,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures[seam] = summarise(Run(chosen.task, chosen.seed, chosen.policy), [result for result, _ in results])
         paces = np.concatenate([record.paces for _, record in results])
         figures[seam]["pace_mean"] = round(float(paces.mean()), 3)
-        print(seam, json.dumps(figures[seam]), flush=True)
+    print(seam_table(figures))
     print(json.dumps({"task": chosen.task, "latency_s": dataclasses.asdict(Latency(inference=chosen.inference)),
                       "seams": figures}))  # fmt: skip
     return 0

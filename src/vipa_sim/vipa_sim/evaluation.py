@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,12 +37,14 @@ class Settings:
         seed: of the run.
         policy: which policy drives: a checkpoint's name, or "scripted".
         camera: pose of the camera as given, "" for the default.
+        seam: how chunks are joined, "" for the parameter file's way.
     """
 
     task: str
     seed: int
     policy: str
     camera: str = ""
+    seam: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,43 @@ def summarise(settings: Settings, results: Sequence[TrialResult]) -> dict[str, A
         "gap_mm_p95": _rounded(_percentile(gaps, 95)),
         "policy": settings.policy,
         "seed": settings.seed,
+    }
+
+
+# Columns of the table that compares seam policies: heading, figure, how it is written.
+COLUMNS = (
+    ("time s", "median_time_s", "{:.2f}"),
+    ("off mm", "median_error_mm", "{:.1f}"),
+    ("jerk rms", "jerk_rms", "{:.2f}"),
+    ("jerk p95", "jerk_p95", "{:.2f}"),
+    ("tip jerk rms", "tip_jerk_rms", "{:.2f}"),
+    ("arc length", "spectral_arc_length", "{:.2f}"),
+    ("gap p50 mm", "gap_mm_p50", "{:.1f}"),
+    ("gap p95 mm", "gap_mm_p95", "{:.1f}"),
+)
+
+
+def seam_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the summaries of seam policies as a Markdown table, a line each."""
+    lines = [
+        "| seam | reached | 95 % interval | " + " | ".join(heading for heading, *_ in COLUMNS) + " |",
+        "|---" * (3 + len(COLUMNS)) + "|",
+    ]
+    for seam, found in figures.items():
+        low, high = found["ci95"]
+        cells = [seam, f"{found['success']} of {found['n']}", f"{100.0 * low:.1f} to {100.0 * high:.1f} %"]
+        cells += [form.format(found[name]) if found[name] is not None else "" for _, name, form in COLUMNS]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def seam_verdict(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """Return whether in-painting is worth it: ``rtc`` as successful as ``replace`` at least, and with less jerk."""
+    rtc, replace = figures["rtc"], figures["replace"]
+    known = rtc["jerk_rms"] is not None and replace["jerk_rms"] is not None
+    return {
+        "rtc_as_successful": rtc["success"] * replace["n"] >= replace["success"] * rtc["n"],
+        "rtc_less_jerk": bool(known and rtc["jerk_rms"] < replace["jerk_rms"]),
     }
 
 

@@ -18,11 +18,12 @@ import numpy as np
 from vipa_policy.control.chunk import BaseChunk, Executable
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.home import Homing
+from vipa_policy.control.lag import LagEstimator
 from vipa_policy.control.limits import Limits
 from vipa_policy.control.settings import Settings
 from vipa_policy.control.timeline import Seam, Timeline
 from vipa_policy.control.tracker import Tracker
-from vipa_policy.control.vectors import ZERO, Vector
+from vipa_policy.control.vectors import ZERO, Vector, vector
 from vipa_policy.errors import ChunkError
 from vipa_policy.geometry import Array, rotation_angle
 
@@ -32,6 +33,8 @@ MOST_STEPS = 10
 INTERVALS = 5
 # A pace below this is on its way up: rows are expected as if it were there.
 SLOWEST_PACE = 0.2
+# s, within which the arm's lag is looked for.
+LAG_BOUNDS = (0.0, 0.15)
 # Ends of motion that are remembered.
 RECORDS = 50
 # s in which an arm that stands has moved by less than this share of the following error.
@@ -117,6 +120,7 @@ class Executor:
             settings.crossfade,
             settings.lead,
             (settings.seam_tolerance, settings.seam_angle),
+            (settings.row_error, settings.row_angle),
         )
         self._gripper = gripper or GripperGate()
         self._executable = executable
@@ -126,6 +130,7 @@ class Executor:
         self._intervals: deque[float] = deque(maxlen=INTERVALS)
         self._homing: Homing | None = None
         self._looks: deque[tuple[float, Array]] = deque()
+        self._lag = LagEstimator(settings.lead, LAG_BOUNDS)
 
     @property
     def base_from_tip(self) -> Array:
@@ -158,6 +163,11 @@ class Executor:
     def pace(self) -> float:
         """How fast the plan is gone through: 1 as it was meant, less where limits slow it, 0 where nothing moves."""
         return self._timeline.pace.value if self.state is State.FOLLOWING else 0.0
+
+    @property
+    def lead(self) -> float:
+        """By how much the arm follows its command late, in s, as far as is known."""
+        return self._timeline.lead
 
     @property
     def speed(self) -> float:
@@ -289,17 +299,23 @@ class Executor:
         if self.driven or self.state is State.RAMPING or not self._tracker.at_rest:
             return False
         self._tracker.anchor(base_from_tip)
+        self._lag.clear()
         self._gripper.reset()
         return True
 
-    def measure(self, base_from_tip: Array, now: float) -> float:
+    def measure(self, base_from_tip: Array, now: float, stamp: float | None = None) -> float:
         """Compare the commanded with the measured pose (4, 4) and return their distance in m.
+
+        ``stamp`` is when it was measured, in s; None where that is not known, and tells nothing of the arm's lag.
 
         An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else: the
         motion is held, and a hold starts afresh from where the arm is. Or it stands and does not follow: then the hold
         is a stop, for the next chunk would only lead away from it again. While nothing was ever streamed, the motion
         will start from where the arm is, however near.
         """
+        if stamp is not None and self.state is State.FOLLOWING and self.settings.adapt_lead:
+            self._lag.measure(vector(base_from_tip[:3, 3]), stamp)
+            self._timeline.lead = self._lag.value
         stands = self._stands(base_from_tip, now)
         commanded = self.base_from_tip
         error = math.dist(commanded[:3, 3], base_from_tip[:3, 3])
@@ -346,6 +362,7 @@ class Executor:
         for _ in range(steps):
             self._time += self.settings.period
             wanted = self._step()
+            self._lag.command(self._tracker.position, self._time)
         if self.latched:
             return None
         goal = self._gripper.offer(wanted, gripper_busy) if wanted is not None else None

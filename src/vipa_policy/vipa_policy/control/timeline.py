@@ -125,7 +125,7 @@ class Timeline:
         self._period = period
         self._policy = policy
         self._shortest = REPLACE_WITHIN if policy == "replace" else max(crossfade, REPLACE_WITHIN)
-        self._lead = lead
+        self.lead = lead
         self._tolerance = seam_tolerance
         self._error = row_error
         self._linear, self._angular = Bounds.linear(limits, period), Bounds.angular(limits, period)
@@ -252,7 +252,7 @@ class Timeline:
         positions = smoothed(chunk.base_from_tip[:, :3, 3], self._error[0], self._linear.jerk, period)
         rows = smoothed_rotations(chunk.base_from_tip[:, :3, :3], self._error[1], self._angular.jerk, period)
         curve = Curve(self._workspace.bend(positions, np.array(command.position)), self._cone.bend(rows), period)
-        begin = self.consumption.at(chunk.stamp - self._lead)
+        begin = self.consumption.at(chunk.stamp - self.lead)
         return _Placed(chunk, curve, Profile(curve, self._linear, self._angular), begin)
 
     def _await_row(self, placed: _Placed) -> bool:

@@ -305,7 +305,7 @@ class ArmNode(ManagedNode):
             self.diagnostics.report(DiagnosticStatus.WARN, f"waiting for the tip's pose: {waiting}")
             return
         if measured is not None and "tip" not in self._watch.board.problems:
-            self._tracking_error = executor.measure(measured, self.now)
+            self._tracking_error = executor.measure(measured, self.now, self._measured.stamp)
             self._controller.measured(measured, self._measured.stamp)
         self._publish_state()
 

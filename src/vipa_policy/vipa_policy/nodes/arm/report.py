@@ -36,6 +36,8 @@ def execution_state(
         committed_gripper=[float(width) for width in gripper],
         tracking_error=tracking_error,
         hold_reason=executor.hold_reason,
+        seam=executor.seam.policy if executor.chunk_id else "",
+        seam_gap=executor.seam.gap if executor.chunk_id else 0.0,
         heard=latch.heard,
         heard_stamp=stamp_from_seconds(latch.heard_stamp),
         mode=int(supervisor.mode),
@@ -55,6 +57,7 @@ def motion_values(executor: Executor) -> dict[str, str]:
         "state": executor.state.name,
         "chunk": str(executor.chunk_id),
         "pace": f"{executor.pace:.3f}",
+        "lead (s)": f"{executor.lead:.3f}",
         "seam": f"{seam.policy} {seam.gap:.4f} m {seam.angle:.3f} rad" if seam.chunk else "",
         "last holds": "; ".join(
             f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-TOLD_HOLDS:]
