@@ -159,7 +159,7 @@ def serve(address: str, record: Path) -> None:
     recover = AutomaticErrorRecoveryCommand.handle
 
     def recovering(self: Any, server: Robot) -> None:
-        server.mode = None
+        server.mode = None if server.mode is RobotMode.kReflex else server.mode
         recover(self, server)
 
     AutomaticErrorRecoveryCommand.handle = recovering

@@ -216,7 +216,7 @@ class ArmProcess:
             self.ending = str(note.values.get("reason", "asked to end"))
 
     def _recover(self) -> None:
-        if self._robot is None or not self._fault:
+        if self._robot is None or not self._fault or self._readiness is Readiness.UNAVAILABLE:
             self._answer_recovery("" if self._readiness is Readiness.READY else self._reason)
             return
         try:
