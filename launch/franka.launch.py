@@ -69,6 +69,15 @@ def refuse_unknown(context: LaunchContext) -> None:
         )
 
 
+def refuse_simulated(given: dict[str, str]) -> None:
+    """Raise where a real arm was given what only the simulated cell has."""
+    wrong = [f"{name}:={given[name]}" for name in CELL_READERS if given[name]]
+    if given["policy"] == "scripted":
+        wrong.append("policy:=scripted")
+    if wrong:
+        raise RuntimeError(f"{', '.join(wrong)} does not go with a real arm; leave robot_ip out for the simulated cell")
+
+
 def number(text: str, name: str, kind: type) -> Any:
     """Return an argument as int or float; raises with the argument's name where it is none."""
     try:
@@ -122,11 +131,6 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what to start."""
     refuse_unknown(context)
     given = {name: context.launch_configurations[name] for name, *_ in ARGUMENTS}
-    if given["robot_ip"]:
-        raise RuntimeError(
-            f"robot_ip:={given['robot_ip']} names a real arm, but this version has no drivers for one yet; "
-            "leave robot_ip out to run the simulated cell"
-        )
     if not Path(given["params_file"]).is_file():
         raise RuntimeError(f"expected a parameter file at params_file:={given['params_file']}, there is none")
     simulated = not given["robot_ip"]
@@ -136,6 +140,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             f"camera:={camera} does not go with {'the simulated cell' if simulated else 'a real arm'}: the cell draws "
             "its own pictures on its own clock; for a camera alone: ros2 launch vipa_bringup realsense.launch.py"
         )
+    if not simulated:
+        refuse_simulated(given)
     clock = given["use_sim_time"] or str(simulated).lower()
     common = [given["params_file"], {"use_sim_time": clock == "true"}]
 
@@ -153,10 +159,16 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     calibrated = calibrations(given["calibration"]) if given["calibration"] else {}
     if calibrated:
         cell["calibrated_frames"] = " ".join(calibrated.values())
+    if simulated:
+        saying = "no robot_ip given: this is the simulated cell, no real arm will move"
+        driver = node("vipa_sim", "cell_node", "cell", cell)
+    else:
+        saying = f"the arm at {given['robot_ip']} will move: keep clear of it, and the stop button at hand"
+        driver = node("vipa_policy", "franka_node", "franka", {"robot_ip": given["robot_ip"]})
     actions: list[LaunchDescriptionEntity] = [
-        LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
+        LogInfo(msg=saying),
         *environment(context, simulated),
-        node("vipa_sim", "cell_node", "cell", cell),
+        driver,
         node("vipa_policy", "arm_node", "arm", {"seam": given["seam"]} if given["seam"] else {}),
     ]
     if camera == "realsense":
