@@ -240,7 +240,7 @@ def test_a_reflex_is_a_fault_with_its_name_until_recovered(stage: Stage) -> None
     stage.robot.tell("reflex")
     stage.publish(pose)
     stage.wait(lambda: stage.statuses[-1].state == DriverStatus.FAULT, "a fault")
-    assert "reflex" in stage.statuses[-1].reason
+    assert "cartesian_reflex" in stage.statuses[-1].reason
     before = len(stage.robot.commands()[0])
     stage.publish(pose)
     answer = stage.recover()

@@ -186,7 +186,7 @@ class ArmProcess:
             if follower.reason != said:
                 said = follower.reason
                 if said:
-                    self._link.send(Note("stopping", {"reason": said}))
+                    self._link.send(Note("stopping", {"reason": said, "speed": follower.stopped_at}))
             self._report(state, controlled=not last)
             if last:
                 return
