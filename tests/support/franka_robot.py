@@ -24,7 +24,7 @@ from support.waiting import wait_until
 
 RECORD = struct.Struct("<Q7d")
 START = (0.0, -0.55, 0.0, -2.35, 0.0, 1.80, 0.785)
-_CARTESIAN_REFLEX = 10  # of libfranka's 41 errors, in the order of the protocol
+_CARTESIAN_REFLEX = 7  # of libfranka's 41 errors, in the order of the protocol
 
 
 def free_address() -> str:
@@ -159,7 +159,7 @@ def serve(address: str, record: Path) -> None:
     recover = AutomaticErrorRecoveryCommand.handle
 
     def recovering(self: Any, server: Robot) -> None:
-        server.mode = None
+        server.mode = None if server.mode is RobotMode.kReflex else server.mode
         recover(self, server)
 
     AutomaticErrorRecoveryCommand.handle = recovering
