@@ -16,6 +16,9 @@ from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.policy_node import Loader, PolicyNode
 from vipa_sim.nodes.launched_graph import free_domain
 
+# The world moves for no driver but the pose target, and people who would arm the arm are not there.
+UNSUPERVISED = {"armed_at_start": True, "driver_status": "optional", "contact_force": 0.0, "contact_torque": 0.0}
+
 
 class Rig:
     """The nodes under test and the world around them."""
@@ -62,9 +65,7 @@ def rig(
     world = World(executor)
     made = Rig(world, policy or FakePolicy())
     overrides = [Parameter("use_sim_time", value=True)]
-    # The world moves for no driver but the pose target, and people who would arm the arm are not there.
-    unsupervised = {"armed_at_start": True, "driver_status": "optional", "contact_force": 0.0, "contact_torque": 0.0}
-    overrides += [Parameter(name, value=value) for name, value in (unsupervised | parameters).items()]
+    overrides += [Parameter(name, value=value) for name, value in (UNSUPERVISED | parameters).items()]
     if with_policy:
         made.policy_node = PolicyNode(loader or (lambda wanted: made.policy), parameter_overrides=overrides)
     if with_arm:

@@ -146,10 +146,10 @@ def test_franka_ros2_is_set_up_before_anything_moves_and_recovers_by_its_action(
 
     bench.wait(set_up)
     assert any("command rejected" in words for words in said)
-    assert len(driver.loads) == 1
+    assert driver.loads
     assert driver.loads[0].mass == pytest.approx(0.4)
     assert list(driver.loads[0].center_of_mass) == [0.0, 0.0, 0.05]
-    assert len(driver.thresholds) == 2
+    assert len(driver.thresholds) >= 2
     request = driver.thresholds[-1]
     assert list(request.upper_torque_thresholds_nominal) == VALUES["collision_torques"]
     assert list(request.lower_force_thresholds_acceleration) == VALUES["collision_forces"]
@@ -157,14 +157,17 @@ def test_franka_ros2_is_set_up_before_anything_moves_and_recovers_by_its_action(
     bench.wait(lambda: link.state()[0] is DriverState.FAULT)
     answers: list[tuple[bool, str]] = []
 
+    asked = 0
+
     def recovered() -> bool:
-        if not answers or not answers[-1][0]:
+        nonlocal asked
+        if asked == len(answers):  # the action may not be matched yet
+            asked += 1
             link.recover(lambda success, message: answers.append((success, message)))
-        bench.executor.spin_once(timeout_sec=0.1)
-        return bool(answers) and answers[-1][0]
+        return answers[-1:] == [(True, "error recovery is done")]
 
     bench.wait(recovered)
-    assert driver.recovered >= 1
+    assert driver.recovered == 1
     assert link.silence(bench.now + 60.0) != ""  # the driver went away: it has forgotten what was set
     assert link.setup_problem(bench.now) != ""
     link.destroy()

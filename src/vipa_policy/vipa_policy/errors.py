@@ -73,3 +73,7 @@ class DegenerateMotion(CalibrationError):
     def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.missing = missing
+
+
+class ArmError(VipaError):
+    """An arm's driver cannot do what it was asked to, or a robot is not what it was said to be."""

@@ -21,6 +21,7 @@ from vipa_policy.control.chunk import Executable
 from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
 from vipa_policy.control.supervision import Answer
+from vipa_policy.control.tip_watch import TipWatch
 from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
 from vipa_policy.nodes.arm.intake import ChunkIntake
 from vipa_policy.nodes.arm.report import execution_state, level_of, motion_values, supervision_values
@@ -72,7 +73,9 @@ class ArmNode(ManagedNode):
             self._base, self._tip = values["base_frame"], values["tip_frame"]
             self._buffer = Buffer(node=self)
             self._listener = TransformListener(self._buffer, self)
-            self._measured = MeasuredTip(self._buffer, self._base, self._tip, values["tf_timeout"])
+            self._measured = MeasuredTip(
+                self._buffer, self._base, self._tip, values["tf_timeout"], TipWatch(self._limits)
+            )
             self._watch = Watch(self, values, self._measured, self._controller, self._link, self._touched)
         except ValueError as error:
             self.get_logger().error(f"cannot configure: {error}")
@@ -155,6 +158,8 @@ class ArmNode(ManagedNode):
             "tracking error (m)": f"{self._tracking_error:.4f}",
             **supervision_values(self._supervision, self._watch, self._speed),
             **self._timing.values(self.now),
+            **self._controller.values(),
+            "gripper": self._gripper.problem(self.now) or "takes goals",
             "rate of wrenches (Hz)": f"{self._watch.wrench_rate.value(self.now):.1f}",
         }
 
@@ -289,6 +294,8 @@ class ArmNode(ManagedNode):
     def _look_around(self) -> None:
         """Ask the guards, compare with the measured pose, tell the state."""
         assert self._supervision is not None
+        self._measured.trusting = self._executor is None or self._executor.latched
+        self._measured.commanded = None if self._executor is None else self._executor.base_from_tip
         if self._executor is None and not self._measured.look(self.now):
             self._begin(self._supervision)
         self._supervision.look(self.now)
@@ -298,7 +305,8 @@ class ArmNode(ManagedNode):
             self.diagnostics.report(DiagnosticStatus.WARN, f"waiting for the tip's pose: {waiting}")
             return
         if measured is not None and "tip" not in self._watch.board.problems:
-            self._tracking_error = executor.measure(measured, self.now)
+            self._tracking_error = executor.measure(measured, self.now, self._measured.stamp)
+            self._controller.measured(measured, self._measured.stamp)
         self._publish_state()
 
     def _begin(self, supervision: ArmSupervision) -> None:

@@ -47,8 +47,11 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("seam", "blend", "how chunks are joined: replace, blend, or rtc (in-painted by the policy)", FREE),
     ("seam_tolerance", 0.01, "m, largest gap of a chunk that continues the committed tail (rtc)", real(0.0001, 0.2)),
     ("seam_angle", 0.1, "rad, the same for the rotation", real(0.001, 1.0)),
+    ("row_error", 0.0025, "m, by which rows may be moved to make a smooth motion of a chunk; 0: none", real(0.0, 0.02)),
+    ("row_angle", 0.02, "rad, the same for the rotation", real(0.0, 0.2)),
     ("crossfade", 0.15, "s, over which blend and rtc close the gap between two chunks", real(0.0, 1.0)),
     ("lead", 0.05, "s, by which the arm follows its target late; rows are commanded so much earlier", real(0.0, 0.5)),
+    ("adapt_lead", True, "correct lead by the lag that is seen while the arm moves", FREE),
     ("following_error", 0.05, "m, tip further than this from its target: hold, start afresh there", real(0.005, 1.0)),
     ("following_angle", 0.3, "rad, the same for the tip's rotation", real(0.02, 3.0)),
     ("tf_wait", 0.06, "s, how long a chunk waits for the transform at its stamp", real(0.0, 0.5)),
@@ -106,11 +109,14 @@ def settings_from(values: dict[str, Any]) -> Settings:
         "first_interval",
         "crossfade",
         "lead",
+        "adapt_lead",
         "following_error",
         "following_angle",
         "seam",
         "seam_tolerance",
         "seam_angle",
+        "row_error",
+        "row_angle",
     )
     return Settings(period=1.0 / values["rate"], **{name: values[name] for name in names})
 

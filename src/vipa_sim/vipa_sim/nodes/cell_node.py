@@ -105,7 +105,9 @@ class CellNode(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         self._driver, self._gripper = make_interfaces(self, self._cell, values)
         self._health = DriverServer(self, self._cell, self._tick_seconds)
-        self._trials = TrialServer(self, self._cell.snapshot)
+        self._trials = TrialServer(
+            self, self._cell.snapshot, lambda: self._cell.base_from_tip[:3, 3], self._tick_seconds
+        )
         self._reset_service = self.create_service(ResetCell, "cell/reset", self._reset)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)

@@ -18,16 +18,12 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from vipa_policy.geometry import Array
+from vipa_policy.nodes.arm_messages import JointStateMessage, TransformsMessage, static_transforms
 from vipa_policy.nodes.camera_messages import IMAGE_QOS, LATCHED_QOS, ImageMessage
 from vipa_policy.observation import CameraView
 from vipa_sim.camera import depth_to_millimetres
 from vipa_sim.description import robot_description
-from vipa_sim.nodes.cell_messages import (
-    JointStateMessage,
-    TransformsMessage,
-    camera_info,
-    static_transforms,
-)
+from vipa_sim.nodes.cell_messages import camera_info
 
 CLOCK_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 STATE_QOS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from vipa_msgs.msg import ExecutionState
 from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
-from vipa_policy.control.supervision import GUARDS, Mode, Supervisor
+from vipa_policy.control.supervision import ARMING_GUARDS, Mode, Supervisor
 from vipa_policy.instruction import InstructionLatch
 from vipa_policy.nodes.arm.supervision import ArmSupervision
 from vipa_policy.nodes.arm.timing import Timing
@@ -36,6 +36,8 @@ def execution_state(
         committed_gripper=[float(width) for width in gripper],
         tracking_error=tracking_error,
         hold_reason=executor.hold_reason,
+        seam=executor.seam.policy if executor.chunk_id else "",
+        seam_gap=executor.seam.gap if executor.chunk_id else 0.0,
         heard=latch.heard,
         heard_stamp=stamp_from_seconds(latch.heard_stamp),
         mode=int(supervisor.mode),
@@ -55,6 +57,7 @@ def motion_values(executor: Executor) -> dict[str, str]:
         "state": executor.state.name,
         "chunk": str(executor.chunk_id),
         "pace": f"{executor.pace:.3f}",
+        "lead (s)": f"{executor.lead:.3f}",
         "seam": f"{seam.policy} {seam.gap:.4f} m {seam.angle:.3f} rad" if seam.chunk else "",
         "last holds": "; ".join(
             f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-TOLD_HOLDS:]
@@ -76,7 +79,7 @@ def supervision_values(supervision: ArmSupervision, watch: Watch, speed: SpeedOv
         "speed": f"{speed.factor:g}" + "".join(f"; {source} {why}" for source, why in speed.reasons.items()),
         "contact (N, N m)": contact,
     }
-    for guard in GUARDS:
+    for guard in ARMING_GUARDS:
         state = problems.get(guard.name, "well")
         told[f"guard {guard.name}"] = f"{state} (since {board.since(guard.name):.2f} s)"
     return told

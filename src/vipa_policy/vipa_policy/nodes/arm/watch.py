@@ -1,4 +1,4 @@
-"""What the arm node watches: one look asks every guard of ``control.supervision.GUARDS`` how it is.
+"""What the arm node watches: one look asks every guard of ``control.supervision.ARMING_GUARDS`` how it is.
 
 The single place where guards are fed. What follows from them is decided in ``arm.supervision``.
 Guarded by tests/graph/test_supervision.py.
