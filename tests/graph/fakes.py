@@ -121,6 +121,7 @@ class World(Node):
         self.base_from_tip = START
         self.broken: set[str] = set()  # "colour", "depth", "info", "joints", "tf", "nan", "size", "future tf"
         self.followers: list[Node] = []
+        self.drivers: list[Any] = []  # of arm or gripper: their ``update`` is called with the time before every step
         self.targets: list[PoseStamped] = []
         self.states: list[ExecutionState] = []
         self.statuses: list[PolicyStatus] = []
@@ -180,6 +181,8 @@ class World(Node):
 
     def _step(self) -> None:
         self.steps += 1
+        for driver in self.drivers:
+            driver.update(self.time)
         stamp = stamp_from_nanoseconds(self.steps * STEP)
         if "tf" not in self.broken:
             ahead = 500_000_000 if "future tf" in self.broken else 0
