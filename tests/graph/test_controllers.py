@@ -38,7 +38,7 @@ class Servo(FakeServo):
         self.refused_type: int | None = None
         self.forced: int | None = None
         self.silent = False
-        made.world.drivers = [self]
+        made.world.each_step.append(lambda stamp: self.update(seconds_of(stamp)))
 
     @property
     def type(self) -> int:

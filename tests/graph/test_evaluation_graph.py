@@ -49,6 +49,11 @@ def test_an_expert_succeeds_goes_elsewhere_when_told_and_leaves_nothing_behind(t
     assert (figures["task"], figures["n"], figures["success"], figures["rate"]) == ("reach", 1, 1, 1.0)
     assert (figures["swapped_n"], figures["swapped_rate"]) == (1, 1.0)
     assert figures["median_error_mm"] < 10.0
+    # The stream stays within the limit on jerk, 20 m/s^3, and an expert's reach is one smooth way.
+    assert 1.0 < figures["jerk_rms"] < figures["jerk_p95"] < 20.0 * (1.0 + 1e-6)
+    assert 0.5 < figures["tip_jerk_rms"] < 20.0
+    assert -2.5 < figures["spectral_arc_length"] < -1.2
+    assert 0.0 < figures["gap_mm_p50"] <= figures["gap_mm_p95"] < 10.0
     assert processes_in(domain) == []
     results = read_results(tmp_path / "reach-seed2-scripted.jsonl")[1]
     assert [result.key for result in results] == [(0, False), (0, True)]

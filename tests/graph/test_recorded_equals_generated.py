@@ -21,11 +21,12 @@ from support.processes import ProcessStarter
 from vipa_policy.episode import EpisodeReader
 from vipa_policy.presets import franka_contract
 from vipa_sim.cell import Cell
+from vipa_sim.observing import observe
 from vipa_sim.scene import sample_layout
 from vipa_training.convert import convert, find_episodes
 from vipa_training.dataset import DatasetWriter, Part
 from vipa_training.episodes import Demonstration
-from vipa_training.generate import Generator, Spread, observe
+from vipa_training.generate import Generator, Spread
 from vipa_training.recorded_messages import Deserialiser, header_stamp
 
 pytestmark = pytest.mark.graph
@@ -33,11 +34,11 @@ pytestmark = pytest.mark.graph
 LONGEST = 200.0  # s of wall time, start of the graph included
 STRIDE = 4  # every fourth image is compared
 CONTRACT = franka_contract()
-# The scripted policy's arm starts from rest while an ideal one is at full speed at once: 46 mm behind at the start.
-# Under way it stays within some 8 mm where the plan runs straight. Where the plan turns downwards faster than the
-# limits allow, the arm keeps to the path and takes longer (docs/motion.md): 24 mm. A row at full speed is 8.7 mm.
+# The scripted policy's arm starts from rest while an ideal one is at full speed at once: 48 mm behind at the start.
+# Under way it stays within some 5 mm over the 16 rows, turns included: the lead is the arm's own lag, and limits hardly
+# slow the motion (docs/motion.md). A row at full speed is 8.7 mm; the rest is for the clocks of a busy machine.
 UNDER_WAY = 3  # images of those compared
-WHILE_STARTING, WHEN_UNDER_WAY = 0.06, 0.035  # m
+WHILE_STARTING, WHEN_UNDER_WAY = 0.06, 0.015  # m
 
 
 @dataclass(frozen=True)

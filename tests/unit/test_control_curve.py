@@ -65,7 +65,7 @@ def test_derivatives_are_those_of_the_places() -> None:
         before, here, after = (np.concatenate(curve.place(time + k * step)) for k in (-1, 0, 1))
         assert np.allclose(np.concatenate(curve.derivative(time, 1)), (after - before) / (2.0 * step), atol=1e-4)
         bend = (after - 2.0 * here + before) / step**2
-        assert np.allclose(np.concatenate(curve.derivative(time, 2)), bend, atol=1e-2)
+        assert np.allclose(np.concatenate(curve.derivative(time, 2)), bend, rtol=1e-3, atol=1e-2)
 
 
 def test_a_steady_plan_is_a_straight_line_from_the_capture_on() -> None:

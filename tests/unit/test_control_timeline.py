@@ -8,9 +8,10 @@ from scipy.spatial.transform import Rotation
 
 from vipa_policy.control import rotations
 from vipa_policy.control.chunk import BaseChunk
+from vipa_policy.control.consumption import Consumption
 from vipa_policy.control.limits import Bounds, Limits
 from vipa_policy.control.seam import LONGEST, NO_FADE, Gap, fade
-from vipa_policy.control.timeline import SEAM_POLICIES, Command, Consumption, Target, Timeline
+from vipa_policy.control.timeline import SEAM_POLICIES, Command, Target, Timeline
 from vipa_policy.control.vectors import ZERO, vector
 from vipa_policy.errors import ChunkError
 

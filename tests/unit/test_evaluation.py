@@ -1,12 +1,25 @@
 """Results of trials: kept across a kill, resumed only by the same run, summed up as they are."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
+from vipa_policy.control.timeline import SEAM_POLICIES
 from vipa_policy.errors import DatasetError
-from vipa_sim.evaluation import ResultsFile, Settings, TrialResult, plot, read_results, summarise
+from vipa_sim.evaluation import (
+    ResultsFile,
+    Settings,
+    TrialResult,
+    plot,
+    read_results,
+    seam_table,
+    seam_verdict,
+    summarise,
+)
+from vipa_sim.nodes.eval_cell import Run, launch_arguments, parse, turns
 
 SETTINGS = Settings(task="reach", seed=0, policy="vipa-tiny")
 
@@ -101,6 +114,58 @@ def test_summary_of_nothing_claims_nothing() -> None:
     assert summary["rate"] is None
     assert summary["ci95"] == [0.0, 1.0]
     assert summary["swapped_rate"] is None
+
+
+def test_summary_tells_smoothness_of_first_trials_and_gaps_of_all_their_seams() -> None:
+    smooth = [
+        replace(result(k), jerk_rms=4.0 + k, jerk_p95=10.0, spectral_arc_length=-1.5, gaps=(0.001 * k, 0.004))
+        for k in range(3)
+    ]
+    summary = summarise(SETTINGS, [*smooth, result(3), replace(result(0, swapped=True), jerk_rms=99.0, gaps=(1.0,))])
+    assert summary["jerk_rms"] == 5.0  # what was not measured does not count
+    assert summary["jerk_p95"] == 10.0
+    assert summary["tip_jerk_rms"] is None
+    assert summary["spectral_arc_length"] == -1.5
+    assert summary["gap_mm_p50"] == pytest.approx(3.0)
+    assert summary["gap_mm_p95"] == pytest.approx(4.0)
+
+
+def test_gaps_and_figures_that_were_not_measured_are_read_back(tmp_path: Path) -> None:
+    results = [replace(result(0), jerk_rms=4.5, gaps=(0.001, 0.002)), result(1)]
+    write(tmp_path / "a.jsonl", results)
+    assert read_results(tmp_path / "a.jsonl")[1] == results
+
+
+def compared(rtc: float, replaced: float, successes: int = 5) -> dict[str, dict[str, Any]]:
+    runs = {"replace": (5, replaced), "blend": (5, 4.0), "rtc": (successes, rtc)}
+    return {
+        seam: summarise(SETTINGS, [replace(result(k, succeeded=k < good), jerk_rms=jerk) for k in range(5)])
+        for seam, (good, jerk) in runs.items()
+    }
+
+
+def test_seam_policies_are_told_side_by_side_and_the_verdict_follows_from_the_figures() -> None:
+    table = seam_table(compared(3.0, 5.0)).splitlines()
+    assert table[0].startswith("| seam | reached | 95 % interval | time s |")
+    assert table[0].count("|") == table[1].count("|") == table[2].count("|")
+    assert table[2].startswith("| replace | 5 of 5 | 56.5 to 100.0 % | 5.00 | 10.0 | 5.00 |  |")
+    assert seam_verdict(compared(3.0, 5.0)) == {"rtc_as_successful": True, "rtc_less_jerk": True}
+    assert seam_verdict(compared(6.0, 5.0, successes=4)) == {"rtc_as_successful": False, "rtc_less_jerk": False}
+
+
+def test_seam_policies_take_turns_on_the_same_layouts(tmp_path: Path) -> None:
+    """Each is the first of a turn now and then: what changes on the machine meets all of them."""
+    options = parse(["--n", "12", "--swaps", "0", "--seam", "all", "--out", str(tmp_path)])
+    runs = [Run(options, seam) for seam in SEAM_POLICIES]
+    order = [(run.seam, list(block)) for run, block in turns(runs, 12)]
+    assert [seam for seam, _ in order] == [*SEAM_POLICIES, "blend", "rtc", "replace", "rtc", "replace", "blend"]
+    for seam in SEAM_POLICIES:
+        assert [index for one, block in order if one == seam for index in block] == list(range(12))
+    assert turns(runs[:1], 12) == [(runs[0], range(12))]
+    assert runs[2].missing(range(3)) == [(0, False), (1, False), (2, False)]
+    assert "seam:=rtc" in launch_arguments(options, "rtc")
+    for run in runs:
+        run.results.close()
 
 
 def test_plot_is_a_picture(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from vipa_policy import geometry
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ObservationError
 from vipa_policy.geometry import Array
-from vipa_policy.observation import Observation
 from vipa_policy.presets import franka_contract
 from vipa_sim import experts
 from vipa_sim.cell import SCENE, SCENE_POSE, Cell, CellConfig
+from vipa_sim.observing import observe
 from vipa_sim.scene import pointing_down, sample_layout
 from vipa_training.dataset import DatasetWriter
 
@@ -67,17 +67,6 @@ def move_camera(cell: Cell, spread: Spread, random: np.random.Generator) -> None
     angle = 50.0 + float(random.uniform(-1, 1)) * spread.field_of_view
     cell.set_camera_field_of_view(SCENE, angle)
     cell.set_camera_pose(SCENE, *pose)
-
-
-def observe(cell: Cell, stamp_ns: int) -> Observation:
-    """Return what the policy would be shown now, by the scene camera."""
-    camera_from_world = geometry.inverse(cell.world_from_camera(SCENE))
-    return Observation(
-        stamp=stamp_ns * 1e-9,
-        views=(cell.capture(SCENE, stamp_ns),),
-        camera_from_tip=camera_from_world @ cell.base_from_tip,
-        gripper_width=cell.gripper_width,
-    )
 
 
 def disturb(pose: Array, spread: Spread, random: np.random.Generator) -> Array:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +19,13 @@ import numpy as np
 
 from vipa_policy.errors import DatasetError
 from vipa_sim.statistics import wilson_interval
+
+# s of simulated time a trial may take.
+TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
+# Runs with neighbouring seeds share no layout.
+LAYOUTS_PER_SEED = 100_000
+# Figures of ``smoothness`` that trials carry; the median over trials is told.
+SMOOTHNESS = ("jerk_rms", "jerk_p95", "tip_jerk_rms", "spectral_arc_length")
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,14 @@ class Settings:
         seed: of the run.
         policy: which policy drives: a checkpoint's name, or "scripted".
         camera: pose of the camera as given, "" for the default.
+        seam: how chunks are joined, "" for the parameter file's way.
     """
 
     task: str
     seed: int
     policy: str
     camera: str = ""
+    seam: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class TrialResult:
         reason: why it failed, in words; "" on success.
         path: (x, y) in m of the tool centre over the trial.
         target_point: (x, y) in m of the grasp point at the start.
+        jerk_rms, jerk_p95, tip_jerk_rms, spectral_arc_length: see ``smoothness``; None where not measured.
+        gaps: m, at each seam: what the new chunk and the motion before were apart.
     """
 
     index: int
@@ -69,6 +80,11 @@ class TrialResult:
     reason: str = ""
     path: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     target_point: tuple[float, float] = (0.0, 0.0)
+    jerk_rms: float | None = None
+    jerk_p95: float | None = None
+    tip_jerk_rms: float | None = None
+    spectral_arc_length: float | None = None
+    gaps: tuple[float, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> tuple[int, bool]:
@@ -130,6 +146,7 @@ def read_results(path: Path) -> tuple[Settings, list[TrialResult]]:
             values = json.loads(line)["trial"]
             values["path"] = tuple((float(x), float(y)) for x, y in values["path"])
             values["target_point"] = tuple(values["target_point"])
+            values["gaps"] = tuple(values.get("gaps", ()))
             results.append(TrialResult(**values))
         except (KeyError, TypeError, ValueError) as error:
             if number < len(lines):
@@ -144,6 +161,7 @@ def summarise(settings: Settings, results: Sequence[TrialResult]) -> dict[str, A
     successes = sum(result.succeeded for result in first)
     swap_successes = sum(result.succeeded for result in swapped)
     low, high = wilson_interval(successes, len(first))
+    gaps = [1000.0 * gap for result in first for gap in result.gaps]
     swap_low, swap_high = wilson_interval(swap_successes, len(swapped))
     return {
         "task": settings.task,
@@ -156,13 +174,58 @@ def summarise(settings: Settings, results: Sequence[TrialResult]) -> dict[str, A
         "swapped_ci95": [_rounded(swap_low), _rounded(swap_high)],
         "median_error_mm": _rounded(_median([1000.0 * result.error for result in first])),
         "median_time_s": _rounded(_median([result.elapsed for result in first if result.succeeded])),
+        **{name: _rounded(_median([getattr(result, name) for result in first])) for name in SMOOTHNESS},
+        "gap_mm_p50": _rounded(_percentile(gaps, 50)),
+        "gap_mm_p95": _rounded(_percentile(gaps, 95)),
         "policy": settings.policy,
         "seed": settings.seed,
     }
 
 
-def _median(values: list[float]) -> float | None:
-    return statistics.median(values) if values else None
+# Columns of the table that compares seam policies: heading, figure, how it is written.
+COLUMNS = (
+    ("time s", "median_time_s", "{:.2f}"),
+    ("off mm", "median_error_mm", "{:.1f}"),
+    ("jerk rms", "jerk_rms", "{:.2f}"),
+    ("jerk p95", "jerk_p95", "{:.2f}"),
+    ("tip jerk rms", "tip_jerk_rms", "{:.2f}"),
+    ("arc length", "spectral_arc_length", "{:.2f}"),
+    ("gap p50 mm", "gap_mm_p50", "{:.1f}"),
+    ("gap p95 mm", "gap_mm_p95", "{:.1f}"),
+)
+
+
+def seam_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the summaries of seam policies as a Markdown table, a line each."""
+    lines = [
+        "| seam | reached | 95 % interval | " + " | ".join(heading for heading, *_ in COLUMNS) + " |",
+        "|---" * (3 + len(COLUMNS)) + "|",
+    ]
+    for seam, found in figures.items():
+        low, high = found["ci95"]
+        cells = [seam, f"{found['success']} of {found['n']}", f"{100.0 * low:.1f} to {100.0 * high:.1f} %"]
+        cells += [form.format(found[name]) if found[name] is not None else "" for _, name, form in COLUMNS]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def seam_verdict(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """Return whether in-painting is worth it: ``rtc`` as successful as ``replace`` at least, and with less jerk."""
+    rtc, replace = figures["rtc"], figures["replace"]
+    known = rtc["jerk_rms"] is not None and replace["jerk_rms"] is not None
+    return {
+        "rtc_as_successful": rtc["success"] * replace["n"] >= replace["success"] * rtc["n"],
+        "rtc_less_jerk": bool(known and rtc["jerk_rms"] < replace["jerk_rms"]),
+    }
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _percentile(values: list[float], share: float) -> float | None:
+    return float(np.percentile(values, share)) if values else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -210,7 +210,7 @@ class Session:
     def measure(self, base_from_tip: Array) -> None:
         """Tell the executor a measured pose, and note how far off a motion may be that goes on."""
         before = self.executor.base_from_tip
-        error = self.executor.measure(base_from_tip, self.now)
+        error = self.executor.measure(base_from_tip, self.now, self.now)
         if self.executor.state is State.FOLLOWING:
             self.trace.strayed = max(self.trace.strayed, error)
         if not np.array_equal(before, self.executor.base_from_tip):

@@ -2,17 +2,20 @@
 
 Position and rotation are quintic Hermite curves through every row, so twice continuously differentiable (C2) in time.
 Rotations are interpolated as rotation vectors relative to the first row, unwrapped, which passes through every row and
-is as smooth on SO(3). Slopes and second derivatives at a row are central differences, shortened where a neighbouring
-difference is short, so that a plan that comes to rest in a row stays in it and does not swing through.
+is as smooth on SO(3). Slopes and second derivatives at a row are those of the natural quintic spline, the curve of
+least jerk through the rows, shortened where a neighbouring difference is short, so that a plan that comes to rest in a
+row stays in it and does not swing through.
 Guarded by tests/unit/test_control_curve.py.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.spatial.transform import Rotation
+from functools import lru_cache
 
-from vipa_policy.control.rotations import Quaternion, from_matrix, from_vector, multiply, nearest_turn
+import numpy as np
+from scipy.interpolate import make_interp_spline
+
+from vipa_policy.control.rotations import Quaternion, from_matrix, from_vector, multiply, nearest_turn, to_vector
 from vipa_policy.control.vectors import Vector, vector
 from vipa_policy.geometry import Array
 
@@ -31,6 +34,7 @@ HERMITE = np.array(
 STEEPEST = 2.0
 # Places per row at which speeds along a curve are looked at.
 SAMPLES = 4
+PARTS = (slice(0, 3), slice(3, 6))
 _PLACES = np.arange(SAMPLES)[:, None] / SAMPLES
 _POWERS = np.arange(6)
 _SAMPLED = np.stack(
@@ -61,7 +65,7 @@ class Curve:
         self.period = period
         self.rows = len(positions)
         self._origin = from_matrix(rotations[0])
-        knots = np.concatenate([positions, _unwrapped(rotations)], axis=1)
+        knots = np.concatenate([positions, unwrapped(rotations)], axis=1)
         before = 2.0 * knots[0] - knots[min(1, self.rows - 1)]
         self.knots = np.concatenate([[before], knots])
         self._coefficients = _segments(self.knots)
@@ -109,9 +113,9 @@ class Curve:
         return np.asarray(norms / self.period ** np.arange(1, 4)[:, None, None])
 
 
-def _unwrapped(rotations: Array) -> Array:
+def unwrapped(rotations: Array) -> Array:
     """Return rotation vectors (rows, 3) relative to the first rotation, base frame, without jumps of a full turn."""
-    turns = Rotation.from_matrix(rotations @ rotations[0].T).as_rotvec()
+    turns = np.array([to_vector(from_matrix(turn)) for turn in rotations @ rotations[0].T])
     if np.einsum("ij,ij->i", turns, turns).max() < 4.0:  # rad^2; far from pi nothing wraps
         return turns
     previous: Vector = (0.0, 0.0, 0.0)
@@ -122,17 +126,34 @@ def _unwrapped(rotations: Array) -> Array:
     return np.array(unwrapped)
 
 
+@lru_cache(maxsize=64)
+def _spline_derivatives(knots: int) -> tuple[Array, Array]:
+    """Return matrices (knots, knots): slopes and second derivatives of the curve of least jerk from its values.
+
+    Few knots take what spline they have enough of.
+    """
+    degree = 5 if knots >= 6 else 3 if knots >= 4 else min(knots - 1, 1)
+    free = [(order, np.zeros(knots)) for order in range((degree + 1) // 2, degree)]
+    ends = (free, free) if free else None
+    spline = make_interp_spline(np.arange(knots), np.eye(knots), degree, bc_type=ends)
+    return spline(np.arange(knots), 1), spline(np.arange(knots), 2)
+
+
 def _segments(knots: Array) -> Array:
-    """Return coefficients (n - 1, 6, dimensions) of quintics over s in [0, 1] between knots (n, dimensions)."""
+    """Return coefficients (n - 1, 6, dimensions) of quintics over s in [0, 1] between knots (n, dimensions).
+
+    The spline goes through the rows; the knot before them was made up, and is led to by them.
+    """
     differences = np.diff(knots, axis=0)
-    slopes = np.zeros_like(knots)
-    bends = np.zeros_like(knots)
-    slopes[0] = differences[0]
-    for part in (slice(0, 3), slice(3, 6)):
-        first, second = differences[:-1, part], differences[1:, part]
-        shorter = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
-        slopes[1:-1, part] = _shortened(0.5 * (first + second), STEEPEST * shorter)
-        bends[1:-1, part] = _shortened(second - first, STEEPEST * shorter)
+    first, second = _spline_derivatives(len(knots) - 1)
+    slopes = np.concatenate([differences[:1], first @ knots[1:]])
+    bends = np.concatenate([np.zeros_like(knots[:1]), second @ knots[1:]])
+    for part in PARTS:
+        lengths = np.linalg.norm(differences[:, part], axis=1)
+        # At rest behind the last knot.
+        shorter = STEEPEST * np.minimum(np.append(lengths[0], lengths), np.append(lengths, 0.0))
+        slopes[:, part] = _shortened(slopes[:, part], shorter)
+        bends[:, part] = _shortened(bends[:, part], shorter)
     ends = np.stack([knots[:-1], slopes[:-1], bends[:-1], knots[1:], slopes[1:], bends[1:]], axis=1)
     return np.asarray(HERMITE @ ends)
 

@@ -15,8 +15,6 @@ Guarded by tests/unit/test_control_timeline.py and tests/unit/test_control_strea
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,11 +22,13 @@ import numpy as np
 
 from vipa_policy.control import rotations
 from vipa_policy.control.chunk import BaseChunk
+from vipa_policy.control.consumption import Consumption
 from vipa_policy.control.curve import Curve
 from vipa_policy.control.limits import Bounds, Limits
 from vipa_policy.control.pace import FASTEST_BEND, FASTEST_PACE, FASTEST_RAMP, Pace, Profile
 from vipa_policy.control.rotations import Quaternion
 from vipa_policy.control.seam import NO_FADE, Gap, fade
+from vipa_policy.control.smoothing import smoothed, smoothed_rotations
 from vipa_policy.control.vectors import ZERO, Vector, dot, minus, norm, plus, times
 from vipa_policy.control.workspace import TiltCone, Workspace
 from vipa_policy.errors import ChunkError
@@ -45,8 +45,6 @@ MISFIT = 0.03
 STILL = 0.02
 # m and rad between command and target up to which the plan goes on at full pace; at twice that it waits.
 LAG = (0.004, 0.03)
-# s of consumption remembered.
-REMEMBERED = 5.0
 
 
 class Command(NamedTuple):
@@ -89,41 +87,6 @@ class Seam:
     angle: float = 0.0
 
 
-class Consumption:
-    """How much plan time had been consumed when: the record that delays are counted with."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self._record: deque[tuple[float, float]] = deque()
-
-    def clear(self) -> None:
-        """Begin anew: nothing before now counts."""
-        self._record.clear()
-
-    def add(self, amount: float, time: float) -> None:
-        """Consume plan time (s) with the setpoint due at ``time`` (s)."""
-        if not self._record:
-            self._record.append((-math.inf, self.total))
-        self.total += amount
-        self._record.append((time, self.total))
-        while len(self._record) > 2 and self._record[1][0] < time - REMEMBERED:
-            self._record.popleft()
-
-    def at(self, time: float) -> float:
-        """Return what had been consumed at a time in s."""
-        if not self._record:
-            return self.total
-        times_ = [entry[0] for entry in self._record]
-        index = bisect_right(times_, time + 1e-9)
-        if index >= len(times_):
-            return self.total
-        before, after = self._record[max(index - 1, 0)], self._record[index]
-        if not math.isfinite(before[0]):
-            return before[1]
-        share = (time - before[0]) / max(after[0] - before[0], 1e-9)
-        return before[1] + min(max(share, 0.0), 1.0) * (after[1] - before[1])
-
-
 @dataclass(frozen=True)
 class _Placed:
     """A chunk with its curve, the pace it allows, and where it begins on the timeline (s of plan time)."""
@@ -144,6 +107,7 @@ class Timeline:
         crossfade: s over which `blend` and `rtc` close a gap.
         lead: s by which the arm follows its command late.
         seam_tolerance: m and rad, largest gap of a chunk that continues the committed tail.
+        row_error: m and rad, by which rows may be moved to make a smooth motion of them.
     """
 
     def __init__(
@@ -154,14 +118,16 @@ class Timeline:
         crossfade: float = 0.15,
         lead: float = 0.0,
         seam_tolerance: tuple[float, float] = (0.01, 0.1),
+        row_error: tuple[float, float] = (0.0025, 0.02),
     ) -> None:
         if policy not in SEAM_POLICIES:
             raise ValueError(f"expected a seam policy of {', '.join(SEAM_POLICIES)}, got {policy!r}")
         self._period = period
         self._policy = policy
         self._shortest = REPLACE_WITHIN if policy == "replace" else max(crossfade, REPLACE_WITHIN)
-        self._lead = lead
+        self.lead = lead
         self._tolerance = seam_tolerance
+        self._error = row_error
         self._linear, self._angular = Bounds.linear(limits, period), Bounds.angular(limits, period)
         self._workspace, self._cone = Workspace(limits, period), TiltCone(limits)
         self.consumption = Consumption()
@@ -281,10 +247,12 @@ class Timeline:
         return np.array(poses).reshape(-1, 4, 4), placed.chunk.gripper[through:]
 
     def _place(self, chunk: BaseChunk, command: Command) -> _Placed:
-        """Bend a chunk into workspace and cone, and find where it begins: where the arm of its image had got to."""
-        positions = self._workspace.bend(chunk.base_from_tip[:, :3, 3], np.array(command.position))
-        curve = Curve(positions, self._cone.bend(chunk.base_from_tip[:, :3, :3]), chunk.period)
-        begin = self.consumption.at(chunk.stamp - self._lead)
+        """Smooth a chunk, bend it into workspace and cone; it begins where the arm of its image had got to."""
+        period = chunk.period
+        positions = smoothed(chunk.base_from_tip[:, :3, 3], self._error[0], self._linear.jerk, period)
+        rows = smoothed_rotations(chunk.base_from_tip[:, :3, :3], self._error[1], self._angular.jerk, period)
+        curve = Curve(self._workspace.bend(positions, np.array(command.position)), self._cone.bend(rows), period)
+        begin = self.consumption.at(chunk.stamp - self.lead)
         return _Placed(chunk, curve, Profile(curve, self._linear, self._angular), begin)
 
     def _await_row(self, placed: _Placed) -> bool:

@@ -1,82 +1,31 @@
-"""What the arm is committed to while the next chunk is predicted, from its own messages.
-
-The rows are the arm's (ExecutionState.committed); when they are due follows from the stamp of the chunk they came from,
-which this node published. Guarded by tests/graph/test_inpainting_node.py.
-"""
+"""The arm's ExecutionState as what it is committed to. Guarded by tests/graph/test_inpainting_node.py."""
 
 from __future__ import annotations
-
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from vipa_msgs.msg import ExecutionState
-from vipa_policy.contract import ActionContract
-from vipa_policy.geometry import Array
+from vipa_policy import commitment
+from vipa_policy.commitment import Followed, Published
 from vipa_policy.nodes.conversions import matrix_from_pose, seconds_of
-from vipa_policy.observation import CommittedTail
 
-REMEMBERED = 10  # chunks whose rows may still be followed, and that the expected delay is taken over
-OLDEST = 0.3  # s, age of an ExecutionState beyond which it says nothing about now
+__all__ = ["Commitment", "Published"]
 
 
-@dataclass(frozen=True)
-class Published:
-    """A chunk this node published: its number, its image's stamp in s, its words."""
-
-    identifier: int
-    stamp: float
-    instruction: str
-
-
-class Commitment:
-    """Remembers chunks that were published and what the arm made of them."""
-
-    def __init__(self) -> None:
-        self._published: deque[Published] = deque(maxlen=REMEMBERED)
-        self._delays: deque[float] = deque(maxlen=REMEMBERED)
-        self._state: ExecutionState | None = None
+class Commitment(commitment.Commitment):
+    """``vipa_policy.commitment``, fed by messages."""
 
     def heard(self, message: ExecutionState) -> None:
         """Take the arm's newest state."""
-        self._state = message
-
-    def published(self, chunk: Published, delay: float) -> None:
-        """Take a chunk that was published ``delay`` s of ROS time after its prediction had begun."""
-        self._published.append(chunk)
-        self._delays.append(delay)
-
-    def tail(
-        self, contract: ActionContract, instruction: str, now: float, camera_from: Callable[[str], Array]
-    ) -> CommittedTail | None:
-        """Return what the arm will go on with, None where it follows no chunk for these words, or is not heard.
-
-        Rows are frozen for the longest of the recent delays, as real-time chunking has it, and one period more: the row
-        under way when the chunk comes is executed from the old one, and the arm commands rows a little early. A row
-        that was overdue when the arm told of it (limits slowed it down) counts as due then.
-
-        Args:
-            contract: of the policy, which is that of the chunks published.
-            instruction: the words in force. What was begun for other words is nothing to go on with.
-            now: s, when the prediction begins.
-            camera_from: looks up (4, 4) from a frame to the reference camera's, at the new image's stamp.
-        """
-        state = self._state
-        if state is None or state.state != ExecutionState.FOLLOWING or not state.committed:
-            return None
-        if not abs(now - seconds_of(state.header.stamp)) <= OLDEST:
-            return None
-        chunk = next((one for one in self._published if one.identifier == state.chunk_id), None)
-        if chunk is None or chunk.instruction != instruction:
-            return None
-        due = chunk.stamp + (state.rows_consumed + 1) * contract.control_period
-        return CommittedTail(
-            contract=contract,
-            base_from_tip=np.stack([matrix_from_pose(pose) for pose in state.committed]),
-            gripper=np.array(state.committed_gripper, dtype=float),
-            first_due=max(due, seconds_of(state.header.stamp)),
-            frozen_until=now + max(self._delays) + contract.control_period,
-            camera_from_base=camera_from(state.header.frame_id),
+        following = message.state == ExecutionState.FOLLOWING
+        poses = [matrix_from_pose(pose) for pose in message.committed] if following else []
+        self.followed(
+            Followed(
+                stamp=seconds_of(message.header.stamp),
+                chunk=message.chunk_id,
+                rows_consumed=message.rows_consumed,
+                base_from_tip=np.array(poses).reshape(-1, 4, 4),
+                gripper=np.array(message.committed_gripper[: len(poses)], dtype=float),
+                frame=message.header.frame_id,
+            )
         )

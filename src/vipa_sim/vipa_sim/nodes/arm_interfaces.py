@@ -15,6 +15,7 @@ from vipa_sim.cell import Cell
 from vipa_sim.nodes.cell_parameters import CellParameters
 from vipa_sim.nodes.fake_franka_gripper import FakeFrankaGripper
 from vipa_sim.nodes.fake_gripper_controller import FakeGripperController
+from vipa_sim.nodes.fake_joint_trajectory import FakeJointTrajectory
 from vipa_sim.nodes.fake_servo import FakeServo
 from vipa_sim.nodes.gripper_server import GripperServer
 from vipa_sim.nodes.target_input import TargetInput
@@ -46,6 +47,7 @@ class GripperInterface(Protocol):
 ARM_INTERFACES: Mapping[str, Callable[[Node, Cell, CellParameters], ArmInterface]] = {
     "pose": lambda node, cell, values: TargetInput(node, cell, values.largest_jump),
     "servo": lambda node, cell, values: FakeServo(node, cell),
+    "joint_trajectory": lambda node, cell, values: FakeJointTrajectory(node, cell),
 }
 """By the value of the parameter ``arm_interface``."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rclpy.client import Client
 from rclpy.executors import Executor
 from rclpy.node import Node
@@ -21,10 +22,12 @@ from std_msgs.msg import String
 from vipa_msgs.msg import CellState, ExecutionState, PolicyStatus, TrialStatus
 from vipa_msgs.srv import ResetCell, StartTrial
 from vipa_policy.instruction import STOP_WORD
+from vipa_policy.nodes.conversions import seconds_of
 from vipa_sim.nodes.launched_graph import GraphError
 
 INSTRUCTION_QOS = QoSProfile(depth=10)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+TARGETS_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 # Loading a checkpoint on a busy machine takes the longest.
 STARTING = 180.0
 ANSWER = 30.0
@@ -44,12 +47,17 @@ class Trial:
         status: newest report of the judge, None before the first.
         path: (x, y) in m of the tool centre, at every picture.
         refusal: what the policy said where it refused the words, "" otherwise.
+        stamps: s, of the setpoints streamed. setpoints: (3,) m each. Only where ``listen_to_targets`` was called.
+        gaps: m, by chunk: what it and the motion before were apart where they were joined.
     """
 
     identifier: int
     status: TrialStatus | None = None
     path: list[tuple[float, float]] = field(default_factory=list)
     refusal: str = ""
+    stamps: list[float] = field(default_factory=list)
+    setpoints: list[tuple[float, float, float]] = field(default_factory=list)
+    gaps: dict[int, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -99,6 +107,12 @@ class CellClient:
         ]
         self._reset = node.create_client(ResetCell, "cell/reset")
         self._start = node.create_client(StartTrial, "cell/start_trial")
+
+    def listen_to_targets(self) -> None:
+        """Keep the setpoints of trials from here on."""
+        self._subscriptions.append(
+            self.node.create_subscription(PoseStamped, "target_pose", self._take_target, TARGETS_QOS)
+        )
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Serve messages until ``condition``; raises GraphError naming ``what`` after ``timeout`` s of wall time."""
@@ -192,8 +206,18 @@ class CellClient:
         if self._trial is not None and message.id == self._trial.identifier:
             self._trial.status = message
 
+    def _take_target(self, message: PoseStamped) -> None:
+        trial = self._trial
+        if trial is not None and not trial.finished:
+            place = message.pose.position
+            trial.stamps.append(seconds_of(message.header.stamp))
+            trial.setpoints.append((place.x, place.y, place.z))
+
     def _take_execution(self, message: ExecutionState) -> None:
         self.execution = message
+        trial = self._trial
+        if trial is not None and not trial.finished and message.chunk_id and message.seam != "start":
+            trial.gaps.setdefault(message.chunk_id, message.seam_gap)
 
     def _take_policy(self, message: PolicyStatus) -> None:
         self.policy = message

@@ -20,11 +20,11 @@ from rclpy.signals import SignalHandlerOptions
 from vipa_msgs.srv import EndEpisode, StartEpisode
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim.errands import Errand, choose_errands
+from vipa_sim.evaluation import TIME_LIMITS
 from vipa_sim.experts import TASKS
 from vipa_sim.nodes.cell_client import CellClient, objects_of
 from vipa_sim.nodes.launched_graph import GraphError
 
-TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
 # Loading and discovery of the recorder on a busy machine.
 PATIENCE = 60.0
 

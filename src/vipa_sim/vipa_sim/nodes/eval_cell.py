@@ -1,7 +1,8 @@
 """Closed-loop evaluation in the simulated cell: ``ros2 run vipa_sim eval_cell --task reach --n 100``.
 
 Launches the graph itself, in a domain of its own, and says words to it as anybody could. Every layout comes from the
-held-out split. Prints a progress bar and notes on stderr, the result on stdout, JSON last.
+held-out split. ``--seam all`` runs the three seam policies in turns on the same layouts, a few at a time, so that a
+machine that gets slower slows all of them. Prints a progress bar and notes on stderr, the result on stdout, JSON last.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
@@ -21,19 +23,21 @@ from vipa_policy.errors import DatasetError
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim import evaluation
 from vipa_sim.errands import Errand, choose_errands
-from vipa_sim.evaluation import ResultsFile, Settings, TrialResult
+from vipa_sim.evaluation import LAYOUTS_PER_SEED, TIME_LIMITS, ResultsFile, Settings, TrialResult
 from vipa_sim.experts import TASKS
 from vipa_sim.nodes.cell_client import CellClient, Trial, objects_of
 from vipa_sim.nodes.cell_parameters import read_camera_pose
 from vipa_sim.nodes.cell_session import cell_session
 from vipa_sim.nodes.launched_graph import GraphError, free_domain, use_domain
+from vipa_sim.smoothness import smoothness_of
 from vipa_sim.statistics import wilson_interval
 
-# s of simulated time a trial may take.
-TIME_LIMITS = {"reach": 10.0, "pick": 15.0, "place": 25.0}
-# Runs with neighbouring seeds share no layout.
-LAYOUTS_PER_SEED = 100_000
 SCRIPTED = "scripted"
+ALL = "all"
+# Layouts that one seam policy is tried on before the next one's turn comes.
+TURN = 5
+# s between two setpoints of franka.yaml's arm.
+SETPOINT_PERIOD = 0.01
 
 
 class Evaluation:
@@ -46,12 +50,12 @@ class Evaluation:
         self._last_words = ""
         self.factors: list[float] = []
 
-    def run(self, trials: int, swaps: int, progress: Callable[[TrialResult], None]) -> None:
-        """Run what the results lack: first trials on ``trials`` layouts, swaps on the first ``swaps`` of them."""
+    def run(self, indices: Sequence[int], swaps: int, progress: Callable[[TrialResult], None]) -> None:
+        """Run what the results lack: first trials on the layouts, swaps on those below ``swaps``."""
+        self._client.listen_to_targets()
         done = {result.key for result in self._results.results}
-        for index in range(trials):
-            wanted = [(index, False)] + ([(index, True)] if index < swaps else [])
-            if all(key in done for key in wanted):
+        for index in indices:
+            if all(key in done for key in trials_of([index], swaps)):
                 continue
             # A layout that was cut short is tried from its beginning; its first result stays.
             for result in self._try_layout(index, swap=index < swaps):
@@ -79,6 +83,7 @@ class Evaluation:
         client.finish_trial(trial, limit, errand.words)
         grasp = next(item.grasp_point for item in state.objects if item.name == errand.target)
         status = trial.status
+        smooth = smoothness_of(trial.stamps, [np.array(place) for place in trial.setpoints], SETPOINT_PERIOD, [], 1.0)
         return TrialResult(
             index=index,
             swapped=swapped,
@@ -92,7 +97,17 @@ class Evaluation:
             reason=explain(trial, errand),
             path=tuple(trial.path),
             target_point=(grasp.x, grasp.y),
+            jerk_rms=smooth.jerk_rms,
+            jerk_p95=smooth.jerk_p95,
+            tip_jerk_rms=(status and status.tip_jerk_rms) or None,
+            spectral_arc_length=(status and status.spectral_arc_length) or None,
+            gaps=tuple(trial.gaps.values()),
         )
+
+
+def trials_of(indices: Sequence[int], swaps: int) -> list[tuple[int, bool]]:
+    """Return the keys of the trials on layouts: a first one each, a swap on those below ``swaps``."""
+    return [(index, swapped) for index in indices for swapped in (False, True) if not swapped or index < swaps]
 
 
 def explain(trial: Trial, errand: Errand) -> str:
@@ -106,8 +121,8 @@ def explain(trial: Trial, errand: Errand) -> str:
     return f"ended {1000.0 * trial.error:.0f} mm off"
 
 
-def launch_arguments(options: argparse.Namespace) -> list[str]:
-    """Return the arguments of franka.launch.py for a run."""
+def launch_arguments(options: argparse.Namespace, seam: str) -> list[str]:
+    """Return the arguments of franka.launch.py for a run with a seam policy."""
     arguments = ["held_out:=true"]
     if options.policy == SCRIPTED:
         arguments.append(f"policy:={SCRIPTED}")
@@ -117,8 +132,8 @@ def launch_arguments(options: argparse.Namespace) -> list[str]:
         arguments.append(f"camera_pose:={options.camera}")
     if options.device:
         arguments.append(f"device:={options.device}")
-    if options.seam:
-        arguments.append(f"seam:={options.seam}")
+    if seam:
+        arguments.append(f"seam:={seam}")
     return arguments
 
 
@@ -133,7 +148,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", default="", help="folder; the launch file's default if left out")
     parser.add_argument("--policy", choices=("vipa", SCRIPTED), default="vipa")
     parser.add_argument("--device", default="", help="auto, cpu or cuda")
-    parser.add_argument("--seam", choices=SEAM_POLICIES, default="", help="how chunks are joined")
+    parser.add_argument("--seam", choices=(*SEAM_POLICIES, ALL), default="", help="how chunks are joined; all: each")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder for results, plot and log")
     parser.add_argument("--resume", action="store_true", help="continue the run of the same settings")
     parser.add_argument("--domain-id", type=int, default=None, help="ROS domain; a free one if left out")
@@ -148,75 +163,113 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+class Run:
+    """The trials of one seam policy: settings, results on disk, which of them are missing.
+
+    Raises DatasetError where results to resume belong to other settings.
+    """
+
+    def __init__(self, options: argparse.Namespace, seam: str) -> None:
+        name = f"{options.task}-seed{options.seed}-{options.policy}" + ("-camera" if options.camera else "")
+        name += f"-{seam}" if seam else ""
+        checkpoint = Path(options.checkpoint).name if options.checkpoint else options.policy
+        self.seam = seam
+        self.settings = Settings(options.task, options.seed, checkpoint, options.camera, seam)
+        self.results = ResultsFile(options.out / f"{name}.jsonl", self.settings, options.resume)
+        self.log = options.out / f"{name}.log"
+        self.picture = options.out / f"{name}.png"
+        self.swaps = min(options.swaps, options.n)
+        self.factors: list[float] = []
+
+    def missing(self, indices: Sequence[int]) -> list[tuple[int, bool]]:
+        """Return the trials on these layouts that are not done yet."""
+        done = {result.key for result in self.results.results}
+        return [key for key in trials_of(indices, self.swaps) if key not in done]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures, and draw the picture."""
+        evaluation.plot(self.settings, self.results.results, self.picture)
+        factor = float(np.median(self.factors)) if self.factors else 0.0
+        return {**evaluation.summarise(self.settings, self.results.results), "real_time_factor": round(factor, 3)}
+
+
+def turns(runs: Sequence[Run], number: int) -> list[tuple[Run, range]]:
+    """Return who is tried on which layouts, in order; several take turns, and each is the first one as often."""
+    if len(runs) == 1:
+        return [(runs[0], range(number))]
+    blocks = [range(first, min(first + TURN, number)) for first in range(0, number, TURN)]
+    return [
+        (runs[(place + count) % len(runs)], block) for count, block in enumerate(blocks) for place in range(len(runs))
+    ]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Evaluate; returns 0 once measured, 1 where the graph failed, 130 where it was interrupted."""
     options = parse(arguments)
-    name = f"{options.task}-seed{options.seed}-{options.policy}" + ("-camera" if options.camera else "")
-    name += f"-{options.seam}" if options.seam else ""
-    checkpoint = Path(options.checkpoint).name if options.checkpoint else options.policy
-    settings = Settings(options.task, options.seed, checkpoint, options.camera)
     try:
-        results = ResultsFile(options.out / f"{name}.jsonl", settings, options.resume)
+        runs = [Run(options, seam) for seam in (SEAM_POLICIES if options.seam == ALL else (options.seam,))]
     except DatasetError as error:
         print(f"eval_cell: {error}", file=sys.stderr)
         return 1
-    if _is_complete(results, options):
-        results.close()
-        _report(settings, results.results, 0.0, options.out / f"{name}.png")
-        return 0
     lifetime = Lifetime()
-    use_domain(free_domain() if options.domain_id is None else options.domain_id)
+    total = sum(len(run.missing(range(options.n))) for run in runs)
     try:
-        factor = _measure(options, settings, results, options.out / f"{name}.log", lifetime)
+        if total:
+            use_domain(free_domain() if options.domain_id is None else options.domain_id)
+            with tqdm(total=total, unit="trial", file=sys.stderr) as bar:
+                for run, indices in turns(runs, options.n):
+                    if run.missing(indices):
+                        _measure(options, run, indices, lifetime, bar)
     except GraphError as error:
         interrupted = bool(lifetime.reason)
         print(f"eval_cell: {error}", file=sys.stderr)
-        if results.results:
-            print(f"eval_cell: {len(results.results)} trials are kept; continue with --resume", file=sys.stderr)
+        kept = sum(len(run.results.results) for run in runs)
+        if kept:
+            print(f"eval_cell: {kept} trials are kept; continue with --resume", file=sys.stderr)
         return 130 if interrupted else 1
     finally:
-        results.close()
-    _report(settings, results.results, factor, options.out / f"{name}.png")
+        for run in runs:
+            run.results.close()
+    if options.seam == ALL:
+        _compare(runs)
+    else:
+        _report(runs[0])
     return 0
 
 
-def _is_complete(results: ResultsFile, options: argparse.Namespace) -> bool:
-    """Whether a resumed run has nothing left to try."""
-    wanted = {(index, False) for index in range(options.n)} | {
-        (index, True) for index in range(min(options.swaps, options.n))
-    }
-    return wanted <= {result.key for result in results.results}
-
-
 def _measure(
-    options: argparse.Namespace, settings: Settings, results: ResultsFile, log: Path, lifetime: Lifetime
-) -> float:
-    """Run all trials; returns the median real-time factor. Raises GraphError where the graph fails or Ctrl-C comes."""
-    print(f"eval_cell: the graph's output goes to {log}, results to {results.path}", file=sys.stderr)
-    swaps = min(options.swaps, options.n)
-    with cell_session("evaluation", launch_arguments(options), log, lifetime) as (_, client):
+    options: argparse.Namespace, run: Run, indices: Sequence[int], lifetime: Lifetime, bar: tqdm[NoReturn]
+) -> None:
+    """Run the trials on some layouts. Raises GraphError where the graph fails or Ctrl-C comes."""
+    bar.write(f"eval_cell: the graph's output goes to {run.log}, results to {run.results.path}", file=sys.stderr)
+
+    def progress(result: TrialResult) -> None:
+        if not result.succeeded:
+            bar.write(f"layout {result.index}: '{result.instruction}' {result.reason}", file=sys.stderr)
+        first = [item.succeeded for item in run.results.results if not item.swapped]
+        bar.set_postfix_str(f"{run.seam} {sum(first)}/{len(first)} succeeded".strip())
+        bar.update()
+
+    with cell_session("evaluation", launch_arguments(options, run.seam), run.log, lifetime) as (_, client):
         client.wait_until_ready()
-        run = Evaluation(client, settings, results)
-        with tqdm(total=options.n + swaps, initial=len(results.results), unit="trial", file=sys.stderr) as bar:
-
-            def progress(result: TrialResult) -> None:
-                if not result.succeeded:
-                    bar.write(f"layout {result.index}: '{result.instruction}' {result.reason}", file=sys.stderr)
-                first = [item.succeeded for item in results.results if not item.swapped]
-                bar.set_postfix_str(f"{sum(first)}/{len(first)} succeeded")
-                bar.update()
-
-            run.run(options.n, swaps, progress)
-        return float(np.median(run.factors)) if run.factors else 0.0
+        trials = Evaluation(client, run.settings, run.results)
+        trials.run(indices, run.swaps, progress)
+        run.factors += trials.factors
 
 
-def _report(settings: Settings, results: list[TrialResult], factor: float, picture: Path) -> None:
-    evaluation.plot(settings, results, picture)
-    summary = evaluation.summarise(settings, results)
+def _report(run: Run) -> None:
+    summary = run.summary()
     low, high = wilson_interval(summary["success"], summary["n"])
-    print(f"eval_cell: plot in {picture}", file=sys.stderr, flush=True)
+    print(f"eval_cell: plot in {run.picture}", file=sys.stderr, flush=True)
     print(f"success: {summary['success']}/{summary['n']}  rate {summary['rate']:.3f}  95% CI [{low:.3f}, {high:.3f}]")
-    print(json.dumps({**summary, "real_time_factor": round(factor, 3)}), flush=True)
+    print(json.dumps(summary), flush=True)
+
+
+def _compare(runs: Sequence[Run]) -> None:
+    """Print a table of the seam policies, then their figures as one line of JSON."""
+    figures = {run.seam: run.summary() for run in runs}
+    print(evaluation.seam_table(figures))
+    print(json.dumps({**evaluation.seam_verdict(figures), "seams": figures}), flush=True)
 
 
 if __name__ == "__main__":

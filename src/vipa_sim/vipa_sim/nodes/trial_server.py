@@ -13,9 +13,11 @@ from std_msgs.msg import Header
 
 from vipa_msgs.msg import TrialStatus
 from vipa_msgs.srv import StartTrial
+from vipa_policy.geometry import Array
 from vipa_policy.nodes.camera_messages import LATCHED_QOS
 from vipa_sim import judge
 from vipa_sim.scene import CellSnapshot
+from vipa_sim.smoothness import smoothness_of
 
 # s of simulated time: judged often enough that "held for 0.5 s" is exact within a hundredth, told at a reader's pace.
 JUDGE_PERIOD = 0.01
@@ -27,9 +29,12 @@ SLACK = 1e-6
 class TrialServer:
     """Runs one judge at a time from within the cell's loop."""
 
-    def __init__(self, node: Node, snapshot: Callable[[], CellSnapshot]) -> None:
-        """Serve on ``node``; ``snapshot`` tells the truth now."""
+    def __init__(self, node: Node, snapshot: Callable[[], CellSnapshot], tip: Callable[[], Array], tick: float) -> None:
+        """Serve on ``node``; ``snapshot`` tells the truth, ``tip`` the tool centre (3,), read every ``tick`` s."""
         self._snapshot = snapshot
+        self._tip = tip
+        self._tick = tick
+        self._path: list[Array] = []
         self._judge: judge.Judge | None = None
         self._identifier = 0
         self._next_judged = 0.0
@@ -40,7 +45,10 @@ class TrialServer:
 
     def update(self, now: float, stamp: Time) -> None:
         """Judge at simulated time ``now`` (s) and tell what has changed."""
-        if self._judge is None or now < self._next_judged - SLACK:
+        if self._judge is None:
+            return
+        self._path.append(self._tip())
+        if now < self._next_judged - SLACK:
             return
         self._next_judged = now + JUDGE_PERIOD
         status = self._judge.update(self._snapshot())
@@ -65,7 +73,7 @@ class TrialServer:
             response.message = str(error.args[0])
             return response
         self._identifier += 1
-        self._judge, self._told, self._next_judged = fresh, None, 0.0
+        self._judge, self._told, self._next_judged, self._path = fresh, None, 0.0, []
         response.success = True
         response.id = self._identifier
         response.message = f"judging {request.task} of {request.target} for {request.time_limit:g} s"
@@ -73,6 +81,7 @@ class TrialServer:
 
     def _tell(self, status: judge.TrialStatus, stamp: Time, finished: bool) -> None:
         self._told = status
+        smooth = smoothness_of([], [], JUDGE_PERIOD, self._path if finished else [], self._tick)
         self._publisher.publish(
             TrialStatus(
                 header=Header(stamp=stamp, frame_id="world"),
@@ -86,5 +95,7 @@ class TrialServer:
                 error=float(status.error),
                 distance=float(status.distance),
                 nearest=status.nearest,
+                tip_jerk_rms=smooth.tip_jerk_rms or 0.0,
+                spectral_arc_length=smooth.spectral_arc_length or 0.0,
             )
         )

@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from vipa_policy.control.executor import Setpoint
 from vipa_policy.geometry import Array
+from vipa_policy.nodes.controllers.joint_trajectory import JointTrajectoryController
 from vipa_policy.nodes.controllers.pose import PoseController
 from vipa_policy.nodes.controllers.servo import ServoPoseController, ServoTwistController
 
@@ -43,6 +44,7 @@ KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], ArmController]] = {
     "pose": PoseController,
     "servo_pose": ServoPoseController,
     "servo_twist": ServoTwistController,
+    "joint_trajectory": JointTrajectoryController,
 }
 """By the value of the parameter ``controller``: made of the arm node and the values of its parameters."""
 
