@@ -22,7 +22,7 @@ from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
 from vipa_policy.control.supervision import Answer
 from vipa_policy.control.tip_watch import TipWatch
-from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
+from vipa_policy.instruction import Change, InstructionLatch
 from vipa_policy.nodes.arm.intake import ChunkIntake
 from vipa_policy.nodes.arm.report import execution_state, level_of, motion_values, supervision_values
 from vipa_policy.nodes.arm.requests import Requests
@@ -213,7 +213,7 @@ class ArmNode(ManagedNode):
         return self._disarm(f"emergency stop by {caller}")
 
     def _stop_latched(self, reason: str) -> Answer:
-        self._latch.offer(STOP_WORD, self.now)
+        self._latch.ask_to_stop(self.now)
         self._stop(f"{reason}; {TO_RESUME}")
         return Answer(True, "the arm holds and stays so until resumed")
 
