@@ -10,6 +10,8 @@ from enum import Enum
 
 STOP_WORD = "stop"
 RELAY_AGE = 2.0  # s
+# s by which one node may hear later than the other; a publisher that repeats itself does so less often.
+LATENESS = 0.8
 REMEMBERED = 20  # instructions heard here that may still come back from the other node
 
 
@@ -47,7 +49,7 @@ class InstructionLatch:
     def __init__(self) -> None:
         # Words, when they were heard here (s), and when the other node says that it heard them.
         self._heard_here: deque[tuple[str, float, float | None]] = deque(maxlen=REMEMBERED)
-        self._relayed = ""
+        self._relayed, self._relayed_stamp = "", 0.0
         self._instruction = ""
         self._stopped = False
         self._heard = ""
@@ -84,19 +86,19 @@ class InstructionLatch:
         An old one may come from before this node began: its words are over, the operator did not say them to it.
         """
         words = normalise(text)
-        if stamp <= self._heard_stamp or not now - RELAY_AGE < stamp:
-            return Change.NONE
-        if self._knows(words, stamp):
+        known = self._knows(words, stamp)
+        if known or stamp <= self._heard_stamp or not now - RELAY_AGE < stamp:
             return Change.NONE
         change = self._take(text, stamp)
-        self._relayed = words if change is Change.NEW else ""
+        self._relayed, self._relayed_stamp = words if change is Change.NEW else "", stamp
         return change
 
     def offer(self, text: str, stamp: float) -> Change:
         """Take an instruction heard at ``stamp`` (s) and say what it changed."""
         words = normalise(text)
         self._heard_here.append((words, stamp, None))
-        if self._stopped and self._relayed and words == self._relayed == self._instruction:
+        late = bool(self._relayed) and stamp - self._relayed_stamp < LATENESS
+        if self._stopped and late and words == self._relayed == self._instruction:
             # Heard at last, after the stop that the other node had heard before it.
             self._relayed, self._stopped = "", False
             self._heard, self._heard_stamp = text, stamp
@@ -119,9 +121,9 @@ class InstructionLatch:
         self._stopped = False
 
     def _knows(self, words: str, stamp: float) -> bool:
-        """Whether words that the other node heard at ``stamp`` (s) are some that were heard here not long before."""
+        """Whether words that the other node heard at ``stamp`` (s) are some that were heard here at about that time."""
         for index, (heard, when, there) in enumerate(self._heard_here):
-            if heard == words and stamp - RELAY_AGE < when and there in (None, stamp):
+            if heard == words and abs(stamp - when) < RELAY_AGE and there in (None, stamp):
                 self._heard_here[index] = heard, when, stamp
                 return True
         return False
