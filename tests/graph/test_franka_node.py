@@ -29,7 +29,7 @@ from vipa_policy.control.kinematics import Kinematics
 from vipa_policy.franka.description import fr3_urdf
 from vipa_policy.franka.follower import FollowerSettings
 from vipa_policy.franka.limits import FR3, JOINT_NAMES
-from vipa_policy.nodes.conversions import pose_stamped
+from vipa_policy.nodes.conversions import pose_stamped, stamp_from_nanoseconds
 from vipa_sim.nodes.launched_graph import free_domain
 
 pytest.importorskip("pylibfranka")
@@ -39,6 +39,7 @@ BASE, TIP = "fr3_link0", "fr3_hand_tcp"
 PERIOD = 0.01  # s between targets
 # m: of where the tip was last sent, how far it may rest off.
 NEAR = 0.003
+TIMEOUT = 0.4  # s: a busy machine must not tear the stream
 KINEMATICS = Kinematics(fr3_urdf(), BASE, TIP, JOINT_NAMES)
 
 
@@ -75,13 +76,10 @@ class Stage:
 
     def publish(self, pose: np.ndarray, frame: str = BASE, age: float = 0.0) -> None:
         stamp = self.observer.node.get_clock().now().nanoseconds - round(age * 1e9)
-        from vipa_policy.nodes.conversions import stamp_from_nanoseconds
-
         self._targets.publish(pose_stamped(pose, frame, stamp_from_nanoseconds(stamp)))
 
-    def stream(self, way: np.ndarray, seconds: float) -> np.ndarray:
-        """Lead the tip along a straight way (3,) in m, from and to rest, and hold it there; returns the last pose."""
-        start = self.tip()
+    def stream(self, start: np.ndarray, way: np.ndarray, seconds: float) -> None:
+        """Lead the tip from a pose (4, 4) along a straight way (3,) in m, from and to rest, and hold it there."""
         pose = start.copy()
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < seconds + 0.3:
@@ -90,16 +88,31 @@ class Stage:
             self.publish(pose)
             self.observer.executor.spin_once(timeout_sec=0.0)
             time.sleep(max(0.0, PERIOD - (time.monotonic() - began - elapsed)))
-        return pose
+
+    def lead(self, way: np.ndarray, seconds: float) -> None:
+        """Lead the tip by a way (3,) in m; where a busy machine tears the stream, from where the arm stopped, anew."""
+        start = self.tip()
+        goal = start[:3, 3] + way
+        for _ in range(6):
+            here = start.copy()
+            here[:3, 3] = self.tip()[:3, 3]
+            self.stream(here, goal - here[:3, 3], seconds)
+            self.rest()
+            if np.linalg.norm(self.tip()[:3, 3] - goal) < NEAR:
+                return
+        raise AssertionError(f"the tip is at {self.tip()[:3, 3]}, was led to {goal}; log:\n{self.node.text()[-3000:]}")
 
     def rest(self) -> None:
         """Wait until the driver says that it stands, as its diagnostics have it."""
-        count = len(self.health)
-        self.wait(lambda: any(self.motion(array) == "standing" for array in self.health[count:]), "an arm that stands")
+        count = len(self.health) + 1  # the next may be under way already
+        self.wait(
+            lambda: any(self.value(array, "motion") == "standing" for array in self.health[count:]),
+            "an arm that stands",
+        )
 
     @staticmethod
-    def motion(array: DiagnosticArray) -> str:
-        return next((value.value for item in array.status for value in item.values if value.key == "motion"), "")
+    def value(array: DiagnosticArray, key: str) -> str:
+        return next((value.value for item in array.status for value in item.values if value.key == key), "")
 
     def recover(self) -> Trigger.Response:
         response: Trigger.Response = self.observer.call(Trigger, "driver/recover", Trigger.Request())
@@ -120,7 +133,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("franka")
     domain = free_domain()
     with SimulatedRobot(folder) as robot, Observer(domain) as observer:
-        parameters = {"robot_ip": robot.address, "world_frame": "world", "retry": 0.2, "timeout": 0.2}
+        parameters = {"robot_ip": robot.address, "world_frame": "world", "retry": 0.2, "timeout": TIMEOUT}
         node = NodeProcess("vipa_policy.nodes.franka_node", dict(parameters), domain, folder / "node.log")
         try:
             made = Stage(robot, node, observer)
@@ -166,28 +179,25 @@ def test_joint_states_transforms_and_wrench_come(stage: Stage) -> None:
     assert stage.statuses[-1].hardware == f"FR3 at {stage.robot.address}"
 
 
-def test_a_stream_is_followed_within_limits_and_its_end_is_a_stop(stage: Stage) -> None:
-    pose = stage.stream(np.array([0.03, 0.10, -0.05]), 1.5)
-    stage.rest()
-    stage.wait(lambda: bool(np.linalg.norm(stage.tip()[:3, 3] - pose[:3, 3]) < NEAR), "the tip where it was sent")
+def test_a_stream_is_followed_within_limits(stage: Stage) -> None:
+    stage.lead(np.array([0.03, 0.10, -0.05]), 1.5)
     assert_within_limits(stage)
-    # Off in the middle of a way: it stops in place, within the stated time by the robot's own count.
-    times, _ = stage.robot.commands()
-    stage.stream(np.array([0.0, -0.10, 0.0]), -0.1)
+
+
+def test_a_stream_that_breaks_off_is_a_stop_in_place(stage: Stage) -> None:
     start = stage.tip()
-    half = start.copy()
+    torn = start.copy()
     for step in range(1, 40):
-        half[1, 3] = start[1, 3] - 0.0012 * step * min(1.0, step / 20)
-        stage.publish(half)
+        torn[1, 3] = start[1, 3] - 0.0012 * step * min(1.0, step / 20)
+        stage.publish(torn)
         stage.observer.executor.spin_once(timeout_sec=0.0)
         time.sleep(PERIOD)
     stage.rest()
-    assert "no target for 0.2 s" in stage.node.text()
+    assert f"no target for {TIMEOUT} s" in stage.node.text()
     assert_within_limits(stage)
     _, commands = stage.robot.commands()
-    moving = np.flatnonzero(np.abs(np.diff(commands, axis=0)).max(axis=1) > 0.0)
-    assert moving[-1] < len(commands) - 10
-    assert len(commands) > len(times)
+    moved = np.flatnonzero(np.abs(np.diff(commands, axis=0)).max(axis=1) > 0.0)
+    assert moved[-1] < len(commands) - 10  # it was told to stand, not left alone
 
 
 @pytest.mark.parametrize(
@@ -202,11 +212,12 @@ def test_a_stream_is_followed_within_limits_and_its_end_is_a_stop(stage: Stage) 
 def test_a_target_that_is_none_is_refused_and_moves_nothing(stage: Stage, change: dict[str, Any], words: str) -> None:
     pose = stage.tip()
     pose[0, 3] += change.get("offset", 0.001)
-    before = len(stage.robot.commands()[0])
-    time.sleep(1.1)  # the log says the same kind of thing once a second
+    before = stage.robot.commands()[1]
+    count = len(stage.health)
     stage.publish(pose, change.get("frame", BASE), change.get("age", 0.0))
-    stage.wait(lambda: words in stage.node.text(), f"the refusal: {words}", 10.0)
-    assert len(stage.robot.commands()[0]) == before
+    stage.wait(lambda: any(words in stage.value(array, "last refusal") for array in stage.health[count:]), f"'{words}'")
+    after = stage.robot.commands()[1]
+    assert np.array_equal(after[len(before) :], np.tile(before[-1], (len(after) - len(before), 1)))
 
 
 def test_the_hand_moves_open_and_grasps_closed(stage: Stage) -> None:
@@ -224,20 +235,19 @@ def test_the_hand_moves_open_and_grasps_closed(stage: Stage) -> None:
 
 
 def test_a_reflex_is_a_fault_with_its_name_until_recovered(stage: Stage) -> None:
-    pose = stage.stream(np.array([0.0, 0.04, 0.0]), 0.5)
+    stage.lead(np.array([0.0, 0.04, 0.0]), 0.5)
+    pose = stage.tip()
     stage.robot.tell("reflex")
     stage.publish(pose)
     stage.wait(lambda: stage.statuses[-1].state == DriverStatus.FAULT, "a fault")
-    assert "reflex" in stage.statuses[-1].reason
+    assert "cartesian_reflex" in stage.statuses[-1].reason
     before = len(stage.robot.commands()[0])
     stage.publish(pose)
     answer = stage.recover()
     assert answer.success, answer.message
     stage.wait(stage.ready, "a driver that is ready again")
-    assert len(stage.robot.commands()[0]) == before  # recovery moves nothing
-    pose = stage.stream(np.array([0.0, -0.04, 0.0]), 0.6)
-    stage.rest()
-    stage.wait(lambda: bool(np.linalg.norm(stage.tip()[:3, 3] - pose[:3, 3]) < NEAR), "the tip where it was sent")
+    assert len(stage.robot.commands()[0]) == before  # recovery moves nothing, nor does what came before
+    stage.lead(np.array([0.0, -0.04, 0.0]), 0.6)
     assert_within_limits(stage)
 
 
@@ -247,6 +257,8 @@ def test_the_stop_button_is_told_and_passes(stage: Stage) -> None:
     assert "stop button" in stage.statuses[-1].reason
     assert not stage.recover().success
     stage.robot.tell("released")
+    stage.wait(lambda: stage.statuses[-1].state != DriverStatus.UNAVAILABLE, "an arm that is no longer stopped")
+    assert stage.recover().success  # where it moved when it was stopped, that is asked for
     stage.wait(stage.ready, "a driver that is ready again")
 
 
@@ -258,8 +270,7 @@ def test_a_driver_that_dies_is_told_and_started_again_when_asked(stage: Stage) -
     assert "driver/recover starts it again" in stage.statuses[-1].reason
     assert stage.recover().success
     stage.wait(stage.ready, "a driver that is ready again")
-    pose = stage.stream(np.array([0.0, 0.02, 0.0]), 0.4)
-    stage.wait(lambda: bool(np.linalg.norm(stage.tip()[:3, 3] - pose[:3, 3]) < NEAR), "the tip where it was sent")
+    stage.lead(np.array([0.0, 0.02, 0.0]), 0.4)
 
 
 def test_an_address_where_nobody_answers_is_told_and_the_node_stays(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from unit.test_franka_tracker import assert_within
 from vipa_policy.errors import ArmError
@@ -157,7 +158,9 @@ def test_it_follows_stops_by_itself_and_lets_the_arm_hold() -> None:
     assert play.arm.prepared == play.arm.begun == 1
     assert not play.arm.moving
     assert_within(np.array([START] * 3 + play.arm.commands))
-    assert play.told("stopping") == [{"reason": "no target for 0.1 s"}]
+    (stopping,) = play.told("stopping")
+    assert stopping["reason"] == "no target for 0.1 s"
+    assert stopping["speed"] == pytest.approx(0.5, abs=0.01)
     assert play.told("status")[0] == {"readiness": Readiness.READY, "reason": ""}
     assert "that was all" in play.told("status")[-1]["reason"]
     # The command stays where it stopped, and the last one ends the motion.

@@ -186,7 +186,7 @@ class ArmProcess:
             if follower.reason != said:
                 said = follower.reason
                 if said:
-                    self._link.send(Note("stopping", {"reason": said}))
+                    self._link.send(Note("stopping", {"reason": said, "speed": follower.stopped_at}))
             self._report(state, controlled=not last)
             if last:
                 return
@@ -216,7 +216,7 @@ class ArmProcess:
             self.ending = str(note.values.get("reason", "asked to end"))
 
     def _recover(self) -> None:
-        if self._robot is None or not self._fault:
+        if self._robot is None or not self._fault or self._readiness is Readiness.UNAVAILABLE:
             self._answer_recovery("" if self._readiness is Readiness.READY else self._reason)
             return
         try:

@@ -62,7 +62,7 @@ class Chain:
         return self._places + self._slides * column, turns.as_quat()
 
     def pose(self, base: str, frame: str, transforms: tuple[Array, Array]) -> Array:
-        """Return base_from_frame (4, 4) for what ``transforms`` returned. Raises ArmError where no joints lead there."""
+        """Return base_from_frame (4, 4) at ``transforms``; raises ArmError where no joints lead there."""
         rotations = Rotation.from_quat(transforms[1]).as_matrix()
         pose = np.eye(4)
         while frame != base:

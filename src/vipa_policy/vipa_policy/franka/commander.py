@@ -39,6 +39,8 @@ class Commander:
     def __init__(self, urdf: str, base_frame: str, tip_frame: str, posture: Sequence[float]) -> None:
         self._kinematics = Kinematics(urdf, base_frame, tip_frame, JOINT_NAMES)
         self._posture = np.asarray(posture, dtype=float)
+        # Once now, so that the first target does not wait for what is made at the first use.
+        self._kinematics.solve(self._kinematics.forward(self._posture), self._posture)
         self._joints: Array | None = None
         self._epoch = -1
         self._sequence = 0

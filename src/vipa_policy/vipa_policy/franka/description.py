@@ -50,7 +50,8 @@ def _joint(number: int) -> str:
         f'<joint name="{JOINT_NAMES[number]}" type="revolute">\n'
         f'  <parent link="fr3_link{number}"/><child link="fr3_link{number + 1}"/>\n'
         f'  <origin xyz="{x} {y} {z}" rpy="{roll!r} 0 0"/><axis xyz="0 0 1"/>\n'
-        f'  <limit lower="{limit.lower}" upper="{limit.upper}" velocity="{limit.velocity}" effort="{_EFFORT[number]}"/>\n'
+        f'  <limit lower="{limit.lower}" upper="{limit.upper}" velocity="{limit.velocity}" '
+        f'effort="{_EFFORT[number]}"/>\n'
         f'  <position_based_velocity_limits deceleration_limit="{limit.deceleration}" '
         f'velocity_offset="{limit.offset}"/>\n'
         "</joint>\n"

@@ -92,6 +92,7 @@ class Follower:
         self.motion = Motion.STANDING
         self.reason = ""
         self.stopping = 0  # periods the last stop has taken so far
+        self.stopped_at = 0.0  # rad/s that the targets asked for at last
 
     @property
     def position(self) -> Joints:
@@ -118,6 +119,7 @@ class Follower:
         """Begin to stop; the first reason stays."""
         if self.motion is Motion.FOLLOWING:
             self.motion, self.reason, self.stopping = Motion.STOPPING, reason, 0
+            self.stopped_at = self._playback.speed
 
     def step(self, now: float, periods: int = 1) -> list[float]:
         """Return the command (7,) in rad, ``periods`` ms after the one before, at ``now`` (s)."""

@@ -1,6 +1,6 @@
 """What a Franka Research 3 allows each of its joints: the single place for these numbers.
 
-Where the limits of libfranka's rate limiter and those of the arm's own description differ, the stricter stands here.
+Where the limits of libfranka's rate limiter and those of the arm's own description differ, the stricter number stands.
 Guarded by tests/unit/test_franka_tracker.py.
 """
 
@@ -67,13 +67,13 @@ class JointLimits:
 
 
 FR3: tuple[JointLimits, ...] = (
-    JointLimits(-2.7501, 2.7501, 2.62, 10.0, 5000.0, 0.30, 6.0),
-    JointLimits(-1.7918, 1.7918, 2.62, 10.0, 5000.0, 0.20, 2.585),
+    JointLimits(-2.7501, 2.7501, 2.62, 10.0, 5000.0, 0.652, 6.0),
+    JointLimits(-1.7918, 1.7918, 2.62, 10.0, 5000.0, 0.25, 2.585),
     JointLimits(-2.9007, 2.9007, 2.62, 10.0, 5000.0, 0.2005, 3.5),
-    JointLimits(-3.0481, -0.1458, 2.62, 10.0, 5000.0, 0.30, 4.0),
-    JointLimits(-2.8101, 2.8101, 5.26, 10.0, 5000.0, 0.35, 17.0),
-    JointLimits(0.54092, 4.5205, 4.18, 10.0, 5000.0, 0.35, 5.5),
-    JointLimits(-3.0196, 3.0196, 5.26, 10.0, 5000.0, 0.35, 17.0),
+    JointLimits(-3.0481, -0.1458, 2.62, 10.0, 5000.0, 0.3542, 4.0),
+    JointLimits(-2.8101, 2.8101, 5.26, 10.0, 5000.0, 0.5738, 17.0),
+    JointLimits(0.54092, 4.5205, 4.18, 10.0, 5000.0, 0.4885, 5.5),
+    JointLimits(-3.0196, 3.0196, 5.26, 10.0, 5000.0, 0.4592, 17.0),
 )
 """Of fr3_joint1 to fr3_joint7."""
 

@@ -21,20 +21,27 @@ class Playback:
 
     Args:
         delay: s by which they are played back late.
+
+    Attributes:
+        speed: rad/s of the fastest joint between the last two targets: above 0, the stream has not come to rest.
     """
 
     def __init__(self, delay: float) -> None:
         self._delay = delay
         self._targets: deque[tuple[float, Joints]] = deque(maxlen=KEPT)
+        self.speed = 0.0
 
     def begin(self, now: float, position: Sequence[float]) -> None:
         """Forget all targets: at ``now`` (s) the reference is at a position (7,) in rad and leaves it with the next."""
+        self.speed = 0.0
         self._targets.clear()
         self._targets.append((now - self._delay, tuple(position)))
 
     def add(self, stamp: float, position: Sequence[float]) -> None:
         """Add a target (7,) in rad, stamped in s; one that is not later than the last is left out."""
-        if stamp > self._targets[-1][0]:
+        before, place = self._targets[-1]
+        if stamp > before:
+            self.speed = max(abs(b - a) for a, b in zip(place, position, strict=True)) / (stamp - before)
             self._targets.append((stamp, tuple(position)))
 
     def at(self, now: float) -> tuple[Joints, Joints]:

@@ -45,7 +45,7 @@ class ArmSettings:
     contact_force: tuple[float, ...] = (20.0, 20.0, 20.0, 25.0, 25.0, 25.0)
     collision_force: tuple[float, ...] = (40.0, 40.0, 40.0, 50.0, 50.0, 50.0)
     stiffness: tuple[float, ...] = (3000.0, 3000.0, 3000.0, 2500.0, 2500.0, 2000.0, 2000.0)
-    follower: FollowerSettings = FollowerSettings()
+    follower: FollowerSettings = dataclasses.field(default_factory=FollowerSettings)
     release: float = 1.0
     state_period: int = 4
     retry: float = 1.0

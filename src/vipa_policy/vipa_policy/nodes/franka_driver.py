@@ -14,6 +14,7 @@ from vipa_policy.franka.child import Child
 from vipa_policy.franka.frames import ArmState, Frame, Note
 
 WAITING = 0.1  # s between two looks at whether the process is still there
+MOVING = 0.005  # rad/s, commanded, above which an arm moves
 SILENCE = 0.5  # s without a state after which a process that said it was ready no longer counts as that
 
 
@@ -40,9 +41,11 @@ class HeardChild:
         """Send a frame; returns whether that was possible."""
         return self.child.link.send(frame)
 
-    def end(self) -> bool:
-        """End the process; returns whether it ended by itself."""
+    def end(self, last: Frame | None = None) -> bool:
+        """End the process, with a last frame to it; returns whether it ended by itself."""
         self._ending = True
+        if last is not None:
+            self.send(last)
         self._thread.join()
         return self.child.end()
 
@@ -53,7 +56,7 @@ class HeardChild:
             for frame in link.frames():
                 self._hear(frame)
             gone = self.child.gone
-            if gone:
+            if gone and not self._ending:
                 self._lost(gone)
                 return
 
@@ -63,7 +66,7 @@ class ArmDriver:
 
     Args:
         settings: of the process.
-        note: takes what is to be logged: level ("info", "warning", "error", "refusal") and text.
+        note: takes what is to be logged: level ("debug", "info", "warning", "error", "refusal"), text.
         state: takes every state.
     """
 
@@ -115,8 +118,7 @@ class ArmDriver:
 
     def end(self) -> bool:
         """Stop the arm and end the process; returns whether it ended by itself."""
-        self.send(Note("end", {"reason": "the node is deactivated"}))
-        return self._process.end()
+        return self._process.end(Note("end", {"reason": "the node is deactivated"}))
 
     def _hear(self, frame: Frame) -> None:
         if isinstance(frame, ArmState):
@@ -139,7 +141,10 @@ class ArmDriver:
                 self._recovered.set()
             case "stopping":
                 self.last_stop = str(values["reason"])
-                self._note("warning", f"the arm stops: {self.last_stop}")
+                # A stream that ends with the arm at rest is as it should be.
+                self._note(
+                    "warning" if float(values["speed"]) > MOVING else "debug", f"the arm stops: {self.last_stop}"
+                )
             case "refused":
                 self.last_refusal = str(values["reason"])
                 self._note("refusal", f"target refused: {self.last_refusal}")

@@ -271,6 +271,8 @@ class FrankaNode(ManagedNode):
             self.get_logger().error(text)
         elif level == "warning":
             self.get_logger().warning(text)
+        elif level == "debug":
+            self.get_logger().debug(text)
         else:
             self.get_logger().info(text)
 
