@@ -275,7 +275,7 @@ class ArmNode(ManagedNode):
         self._intake.proceed(executor, lambda: self.now)
         now = self.now
         setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
-        if setpoint is not None:
+        if setpoint is not None and not self._fought_over:
             self._controller.send(setpoint)
             self._streaming = True
             self._timing.streamed(executor.chunk_id, self.now)
@@ -285,6 +285,15 @@ class ArmNode(ManagedNode):
             self._rest()
         if self._published_state != self._told():
             self._publish_state()
+
+    @property
+    def _fought_over(self) -> bool:
+        """Whether the arm stands and somebody else streams, too: two streams would shake it, so this one is silent."""
+        return (
+            self._executor is not None
+            and self._executor.state is State.HOLDING
+            and "controller" in self._watch.board.problems
+        )
 
     def _rest(self) -> None:
         """The stream ends: a driver that goes on with what it was last told is told to stand."""
@@ -309,6 +318,8 @@ class ArmNode(ManagedNode):
             return
         if measured is not None and "tip" not in self._watch.board.problems:
             self._tracking_error = executor.measure(measured, self.now, self._measured.stamp)
+            if self._fought_over:
+                executor.anchor(measured)  # the stream will begin where the other one leaves the arm
             self._controller.measured(measured, self._measured.stamp)
         self._publish_state()
 

@@ -41,6 +41,7 @@ class Rival(Node):
     def __init__(self) -> None:
         super().__init__("rival")
         self._pose: PoseStamped | None = None
+        self._late = False
         self._heard = self.create_subscription(PoseStamped, "target_pose", self._take, 10)
         self._go = self.create_subscription(Empty, GO, self._begin, GO_QOS)
         self.ended = False
@@ -48,13 +49,15 @@ class Rival(Node):
     def _take(self, message: PoseStamped) -> None:
         if self._pose is None or message.header.stamp != Time():
             self._pose = message
+            if self._late:
+                self._late = False
+                self._begin(Empty())
 
     def _begin(self, message: Empty) -> None:
-        self.destroy_subscription(self._heard)
         if self._pose is None:
-            self.get_logger().error("expected poses on target_pose to imitate, there were none")
-            self.ended = True
+            self._late = True  # the first one it hears sets it off
             return
+        self.destroy_subscription(self._heard)
         self._pose.header.stamp = Time()
         self._publisher = self.create_publisher(PoseStamped, "target_pose", 10)
         self._timer = self.create_timer(RIVAL_PERIOD, lambda: self._publisher.publish(self._pose))
