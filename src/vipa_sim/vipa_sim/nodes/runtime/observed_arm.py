@@ -53,6 +53,14 @@ class NotingController:
         """As the controller behind it."""
         self._inner.rest()
 
+    def measured(self, base_from_tip: Array, stamp: float) -> None:
+        """As the controller behind it."""
+        self._inner.measured(base_from_tip, stamp)
+
+    def values(self) -> Mapping[str, str]:
+        """As the controller behind it."""
+        return self._inner.values()
+
     def destroy(self) -> None:
         """As the controller behind it."""
         self._inner.destroy()
