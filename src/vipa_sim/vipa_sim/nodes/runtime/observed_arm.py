@@ -41,14 +41,6 @@ class NotingController:
         self._inner.send(setpoint)
         self._book.note(self._now(), time.monotonic(), made)
 
-    def measured(self, base_from_tip: Array, stamp: float) -> None:
-        """As the controller behind it."""
-        self._inner.measured(base_from_tip, stamp)
-
-    def values(self) -> Mapping[str, str]:
-        """As the controller behind it."""
-        return self._inner.values()
-
     def rest(self) -> None:
         """As the controller behind it."""
         self._inner.rest()
