@@ -41,7 +41,8 @@ from vipa_sim.runtime.processes import children, memory, session_members
 
 CHANGE = 12.0  # s of wall time between two instructions
 SAMPLES = 400  # of memory, at most one a second
-WARM_UP, LONGEST_WARM_UP = 0.25, 2.0  # share of the time, minutes
+# Share of the time that is warm-up, and its bounds in minutes: a TF buffer of 10 s has to fill.
+WARM_UP, SHORTEST_WARM_UP, LONGEST_WARM_UP = 0.25, 0.4, 2.0
 # Deep and reliable: what is lost on the way here would be counted as never sent.
 STREAM_QOS = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
 NAME = "__node:="
@@ -123,7 +124,7 @@ class Soak:
     @property
     def warm_up(self) -> float:
         """Minutes that do not count."""
-        return min(WARM_UP * self.minutes, LONGEST_WARM_UP)
+        return min(max(WARM_UP * self.minutes, SHORTEST_WARM_UP), LONGEST_WARM_UP, 0.5 * self.minutes)
 
     def run(self, node: Node, client: CellClient, seed: int, told: Callable[[float], None]) -> None:
         """Work for the time asked for; ``told`` hears the minutes. Raises GraphError where the graph ends."""

@@ -22,7 +22,7 @@ MISSED_GAP = 1.95
 ALLOWED_MISSED = 1e-3  # share of setpoints
 # Neighbouring samples of a heap say the same twice, so the slope is taken through the medians of so many blocks.
 BLOCKS = 30
-LEAKING = 0.1  # MB a minute that a node surely grows by, to be called a leak
+LEAKING, LEAST_LEAK = 0.1, 0.5  # MB a minute, and MB in all, that a node surely grows by, to be called a leak
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Growth:
 
     @property
     def leaks(self) -> bool:
-        """Whether it surely grows by more than ``LEAKING``."""
-        return self.low > LEAKING * self.minutes
+        """Whether it surely grows by more than ``LEAKING``, and by no less than ``LEAST_LEAK``."""
+        return self.low > max(LEAKING * self.minutes, LEAST_LEAK)
 
 
 def growth(minutes: Sequence[float], sizes: Sequence[float]) -> Growth | None:
