@@ -1,4 +1,4 @@
-"""The whole loop: camera and arm (simulated until a robot_ip is named), policy, arm node.
+"""The whole loop: camera and arm (simulated until a robot_ip is named), policy, arm node, programs.
 
 ros2 launch vipa_bringup franka.launch.py --show-args
 """
@@ -6,7 +6,7 @@ ros2 launch vipa_bringup franka.launch.py --show-args
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -21,6 +21,26 @@ FROM_FILE = ["", "true", "false"]
 # name, default, choices (None: free), description. An empty default takes the value from params_file.
 ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ("robot_ip", "", None, "address of the real arm; empty runs the simulated cell"),
+    (
+        "controller",
+        "",
+        ["", "libfranka", "pose", "servo_pose", "servo_twist", "joint_trajectory"],
+        "what takes the arm's setpoints; empty: libfranka with a real arm, pose in the simulated cell, which stands in "
+        "for all but libfranka. With a real arm any other driver is expected to run already (docs/controllers.md)",
+    ),
+    (
+        "gripper",
+        "",
+        ["", "move", "franka_hand", "gripper_command"],
+        "what takes its gripper goals; empty: move with libfranka and in the simulated cell, else franka_hand",
+    ),
+    (
+        "robot_link",
+        "",
+        ["", "driver", "franka_ros2"],
+        "who tells the arm's status and recovers it; empty: driver with libfranka and in the simulated cell, else "
+        "franka_ros2",
+    ),
     (
         "policy",
         "vipa",
@@ -48,6 +68,12 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
     ("held_out", "", FROM_FILE, "take the first layout from the split training never sees (simulated cell)"),
     ("use_sim_time", "", FROM_FILE, "use /clock; empty: true in the simulated cell, false with a real arm"),
     (
+        "armed_at_start",
+        "",
+        FROM_FILE,
+        "arm by itself once every guard passes; empty: true in the simulated cell, false with a real arm",
+    ),
+    (
         "calibration",
         "",
         None,
@@ -69,6 +95,47 @@ def refuse_unknown(context: LaunchContext) -> None:
         )
 
 
+def refuse_simulated(given: dict[str, str]) -> None:
+    """Raise where a real arm was given what only the simulated cell has."""
+    wrong = [f"{name}:={given[name]}" for name in CELL_READERS if given[name]]
+    if given["policy"] == "scripted":
+        wrong.append("policy:=scripted")
+    if wrong:
+        raise RuntimeError(f"{', '.join(wrong)} does not go with a real arm; leave robot_ip out for the simulated cell")
+
+
+class Drivers(NamedTuple):
+    """What stands behind the arm node: parameters of the arm and of the cell, whether libfranka's driver starts."""
+
+    arm: dict[str, str]
+    cell: dict[str, str]
+    libfranka: bool
+    saying: str
+
+
+def choose_drivers(given: dict[str, str], simulated: bool) -> Drivers:
+    """Return the drivers of the arm and of its gripper; raises where those asked for do not go together."""
+    controller = given["controller"] or ("pose" if simulated else "libfranka")
+    libfranka = controller == "libfranka"
+    if simulated and (libfranka or given["robot_link"] == "franka_ros2"):
+        raise RuntimeError(
+            f"{'controller:=libfranka' if libfranka else 'robot_link:=franka_ros2'} needs a real arm: give its address "
+            "as robot_ip, or leave it out for the simulated cell"
+        )
+    own = simulated or libfranka
+    gripper = given["gripper"] or ("move" if own else "franka_hand")
+    link = given["robot_link"] or ("driver" if own else "franka_ros2")
+    arm = {"controller": "pose" if libfranka else controller, "gripper": gripper, "robot_link": link}
+    if simulated:
+        saying = "no robot_ip given: this is the simulated cell, no real arm will move"
+    else:
+        saying = f"the arm at {given['robot_ip']} will move: keep clear of it, and the stop button at hand"
+        if not libfranka:
+            saying += f". controller:={controller} expects that arm's driver to run already"
+    cell = {"arm_interface": CELL_ARMS.get(controller, controller), "gripper_interface": CELL_GRIPPERS[gripper]}
+    return Drivers(arm, cell, libfranka, saying)
+
+
 def number(text: str, name: str, kind: type) -> Any:
     """Return an argument as int or float; raises with the argument's name where it is none."""
     try:
@@ -85,6 +152,9 @@ def camera_pose(text: str) -> list[float]:
     return values
 
 
+# What the simulated cell calls the drivers it stands in for, where the arm node's word is another.
+CELL_ARMS = {"servo_pose": "servo", "servo_twist": "servo"}
+CELL_GRIPPERS = {"move": "move", "franka_hand": "franka", "gripper_command": "gripper_command"}
 CELL_READERS: dict[str, Any] = {
     "camera_pose": camera_pose,
     "image_width": lambda text: number(text, "image_width", int),
@@ -118,15 +188,22 @@ def find_checkpoint(name: str) -> str:
     return name
 
 
+def policy_values(given: dict[str, str]) -> dict[str, Any]:
+    """Return the parameters of the policy node."""
+    values: dict[str, Any] = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
+    if given["device"]:
+        values["device"] = given["device"]
+    if given["noise"] == "false":
+        values["refuse_repeats"] = False  # a noiseless picture of a scene at rest repeats itself
+    if given["seam"]:
+        values["inpainting"] = given["seam"] == "rtc"
+    return values
+
+
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what to start."""
     refuse_unknown(context)
     given = {name: context.launch_configurations[name] for name, *_ in ARGUMENTS}
-    if given["robot_ip"]:
-        raise RuntimeError(
-            f"robot_ip:={given['robot_ip']} names a real arm, but this version has no drivers for one yet; "
-            "leave robot_ip out to run the simulated cell"
-        )
     if not Path(given["params_file"]).is_file():
         raise RuntimeError(f"expected a parameter file at params_file:={given['params_file']}, there is none")
     simulated = not given["robot_ip"]
@@ -136,6 +213,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             f"camera:={camera} does not go with {'the simulated cell' if simulated else 'a real arm'}: the cell draws "
             "its own pictures on its own clock; for a camera alone: ros2 launch vipa_bringup realsense.launch.py"
         )
+    if not simulated:
+        refuse_simulated(given)
     clock = given["use_sim_time"] or str(simulated).lower()
     common = [given["params_file"], {"use_sim_time": clock == "true"}]
 
@@ -153,11 +232,17 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     calibrated = calibrations(given["calibration"]) if given["calibration"] else {}
     if calibrated:
         cell["calibrated_frames"] = " ".join(calibrated.values())
+    drivers = choose_drivers(given, simulated)
+    cell.update(drivers.cell)
+    arm: dict[str, Any] = {"seam": given["seam"]} if given["seam"] else {}
+    arm.update(drivers.arm)
+    arm["armed_at_start"] = (given["armed_at_start"] or str(simulated).lower()) == "true"
     actions: list[LaunchDescriptionEntity] = [
-        LogInfo(msg="no robot_ip given: this is the simulated cell, no real arm will move"),
+        LogInfo(msg=drivers.saying),
         *environment(context, simulated),
-        node("vipa_sim", "cell_node", "cell", cell),
-        node("vipa_policy", "arm_node", "arm", {"seam": given["seam"]} if given["seam"] else {}),
+        *([node("vipa_sim", "cell_node", "cell", cell)] if simulated else []),
+        *([node("vipa_policy", "franka_node", "franka", {"robot_ip": given["robot_ip"]})] if drivers.libfranka else []),
+        node("vipa_policy", "arm_node", "arm", arm),
     ]
     if camera == "realsense":
         # The underscore, which the node takes away, keeps digits from being read as a number.
@@ -170,17 +255,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if given["policy"] == "scripted":
         actions.append(node("vipa_sim", "scripted_policy", "policy", {}))
     else:
-        values: dict[str, Any] = {"checkpoint": find_checkpoint(given["checkpoint"] or "vipa-tiny")}
-        if given["seam"]:
-            values["inpainting"] = given["seam"] == "rtc"
-        actions.append(
-            node(
-                "vipa_policy",
-                "policy_node",
-                "policy",
-                values | ({"device": given["device"]} if given["device"] else {}),
-            )
-        )
+        actions.append(node("vipa_policy", "policy_node", "policy", policy_values(given)))
+    actions.append(node("vipa_policy", "program_node", "program", {}))
     if given["recorder"] == "true":
         actions.append(node("vipa_policy", "recorder_node", "recorder", {}))
     if given["rviz"] == "true":

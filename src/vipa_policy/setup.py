@@ -17,6 +17,7 @@ setup(
     install_requires=[
         "numpy>=1.26",
         "opencv-python>=4.9,<5",
+        "pin>=3.4",
         "scipy>=1.11",
         "pyyaml>=6",
         "huggingface-hub>=1.0",
@@ -25,14 +26,16 @@ setup(
         "torch>=2.11",
         "transformers>=5.17",
     ],
-    extras_require={"realsense": ["pyrealsense2>=2.59"], "training": ["peft>=0.17"]},
+    extras_require={"franka": ["pylibfranka>=0.21"], "realsense": ["pyrealsense2>=2.59"], "training": ["peft>=0.17"]},
     entry_points={
         "console_scripts": [
             "calibrate = vipa_policy.nodes.calibrate:main",
             "calibrated_camera_node = vipa_policy.nodes.calibrated_camera_node:main",
             "calibration_node = vipa_policy.nodes.calibration_node:main",
             "policy_node = vipa_policy.nodes.policy_node:main",
+            "franka_node = vipa_policy.nodes.franka_node:main",
             "arm_node = vipa_policy.nodes.arm_node:main",
+            "program_node = vipa_policy.nodes.program_node:main",
             "recorder_node = vipa_policy.nodes.recorder_node:main",
             "realsense_node = vipa_policy.nodes.realsense_node:main",
         ],

@@ -26,12 +26,15 @@ setup(
     ],
     entry_points={
         "console_scripts": [
+            "bench_runtime = vipa_sim.nodes.bench_runtime:main",
             "cell_node = vipa_sim.nodes.cell_node:main",
             "eval_calibration = vipa_sim.eval_calibration:main",
             "eval_cell = vipa_sim.nodes.eval_cell:main",
             "demo = vipa_sim.nodes.demo:main",
+            "faults = vipa_sim.nodes.faults.run:main",
             "demonstrator = vipa_sim.nodes.demonstrator:main",
             "scripted_policy = vipa_sim.nodes.scripted_policy:main",
+            "soak = vipa_sim.nodes.soak:main",
         ],
     },
     zip_safe=False,

@@ -226,6 +226,11 @@ def test_service_verbs(ros2: Call) -> None:
 
 def test_action_verbs(ros2: Call) -> None:
     assert ros2("action", "list", "-t") == (0, "/grip [vipa_msgs/action/MoveGripper]\n")
+    assert ros2("action", "info", "/grip", "-t") == (
+        0,
+        "Action: /grip\nAction clients: 0\nAction servers: 1\n    /house/busy [vipa_msgs/action/MoveGripper]\n",
+    )
+    assert ros2("action", "info", "grip", "--count") == (0, "Action: grip\nAction clients: 0\nAction servers: 1\n")
     code, output = ros2("action", "send_goal", "--feedback", "/grip", "vipa_msgs/action/MoveGripper", "{width: 0}")
     assert code == 0
     assert "Sending goal:\n     width: 0.0\n" in output

@@ -1,4 +1,4 @@
-"""A stage for the calibration nodes: clock, TF, one colour camera and ``arm/stop``, all from one node of the tests.
+"""A stage for the calibration nodes: clock, TF, one colour camera, the arm's services, all from one node of the tests.
 
 Simulated time runs by a timer, a tenth of a second a tick, however fast the machine is.
 """
@@ -27,6 +27,7 @@ from support.board_scene import LENS
 from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
+from vipa_msgs.srv import SetSpeed, Stop
 from vipa_policy.calibration.lens import Lens
 from vipa_policy.geometry import Array
 from vipa_policy.nodes.conversions import matrix_from_transform, stamp_from_nanoseconds, transform_stamped
@@ -58,13 +59,16 @@ class Stage(Node):
         self.values: dict[str, dict[str, str]] = {}
         self.edges: list[tuple[str, str, Array]] = []
         self.stops = 0
+        self.reasons: list[str] = []
+        self.speeds: list[tuple[str, float, str]] = []
         self._time = self.create_publisher(Clock, "/clock", 10)
         self._image = self.create_publisher(Image, "camera/camera/color/image_raw", QoSProfile(depth=5))
         self._info = self.create_publisher(CameraInfo, "camera/camera/color/camera_info", QoSProfile(depth=5))
         self._tf, self._static = TransformBroadcaster(self), StaticTransformBroadcaster(self)
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_health, 50)
         self.create_subscription(TFMessage, "/tf_static", self._on_static, LATCHED)
-        self.create_service(Trigger, "arm/stop", self._on_stop)
+        self.create_service(Stop, "arm/stop_because", self._on_stop)
+        self.create_service(SetSpeed, "arm/set_speed", self._on_speed)
         self.create_timer(WALL_TICK, self._tick, clock=RclpyClock(clock_type=ClockType.STEADY_TIME))
 
     def hang(self, *edges: tuple[str, str, Array]) -> None:
@@ -126,8 +130,14 @@ class Stage(Node):
             for item in message.transforms
         ]
 
-    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
         self.stops += 1
+        self.reasons.append(request.reason)
+        response.success = True
+        return response
+
+    def _on_speed(self, request: SetSpeed.Request, response: SetSpeed.Response) -> SetSpeed.Response:
+        self.speeds.append((request.source, request.factor, request.reason))
         response.success = True
         return response
 

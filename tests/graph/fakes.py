@@ -120,7 +120,12 @@ class World(Node):
         self.steps = 0
         self.base_from_tip = START
         self.broken: set[str] = set()  # "colour", "depth", "info", "joints", "tf", "nan", "size", "future tf"
+        self.image_age = 0.0  # s by which pictures are stamped earlier than they are taken
+        self.draw: Callable[[str], np.ndarray] | None = None  # what the camera sees: "colour", "depth"
+        self.clock_ahead = 0  # ns by which the clock is ahead of all stamps
+        self.tip_shift = np.zeros(3)  # m by which TF is wrong about the tip
         self.followers: list[Node] = []
+        self.each_step: list[Callable[[Any], None]] = []  # called with the stamp, before the clock moves
         self.targets: list[PoseStamped] = []
         self.states: list[ExecutionState] = []
         self.statuses: list[PolicyStatus] = []
@@ -184,22 +189,28 @@ class World(Node):
         if "tf" not in self.broken:
             ahead = 500_000_000 if "future tf" in self.broken else 0
             stamped = stamp_from_nanoseconds(self.steps * STEP + ahead)
-            self._tf.sendTransform(transform_stamped(self.base_from_tip, BASE, TIP, stamped))
+            seen = self.base_from_tip.copy()
+            seen[:3, 3] += self.tip_shift
+            self._tf.sendTransform(transform_stamped(seen, BASE, TIP, stamped))
         if "joints" not in self.broken:
             joints = JointState(name=["fr3_finger_joint1", "fr3_finger_joint2"], position=[0.02, 0.03])
             joints.header.stamp = stamp
             self._joints.publish(joints)
+        for act in self.each_step:
+            act(stamp)
         if self.steps % CAMERA_PERIOD == 0:
-            self._publish_images(stamp)
-        self._clock_publisher.publish(Clock(clock=stamp))
-        nanoseconds = self.steps * STEP
-        assert self.wait(lambda: all(node.get_clock().now().nanoseconds >= nanoseconds for node in self.followers))
+            self._publish_images(stamp_from_nanoseconds(self.steps * STEP - round(self.image_age * 1e9)))
+        nanoseconds = self.steps * STEP + self.clock_ahead
+        self._clock_publisher.publish(Clock(clock=stamp_from_nanoseconds(nanoseconds)))
+        assert self.wait(lambda: all(node.get_clock().now().nanoseconds == nanoseconds for node in self.followers))
         self.settle()
 
     def _publish_images(self, stamp: Any) -> None:
         width = WIDTH + 16 if "size" in self.broken else WIDTH
         depth = np.full((HEIGHT, width), np.nan if "nan" in self.broken else 0.8, np.float32)
-        pictures = {"colour": np.full((HEIGHT, width, 3), 90, np.uint8), "depth": depth}
+        pictures = self._pictures({"colour": self._colours(width), "depth": depth})
+        if self.draw is not None:
+            pictures = {what: self.draw(what) for what in pictures}
         for what, publisher, encoding in (("colour", self._colour, "rgb8"), ("depth", self._depth, "32FC1")):
             pixels = pictures[what]
             message = Image(height=HEIGHT, width=width, encoding=encoding, step=pixels[0].nbytes)
@@ -211,6 +222,14 @@ class World(Node):
         info.header.stamp, info.header.frame_id = stamp, CAMERA
         if "info" not in self.broken:
             self._info.publish(info)
+
+    def _colours(self, width: int) -> np.ndarray:
+        """A grey wall: without contrast, it proves neither that the camera lives nor that it is frozen."""
+        return np.full((HEIGHT, width, 3), 90, np.uint8)
+
+    def _pictures(self, plain: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the camera publishes: other worlds see something else."""
+        return plain
 
     def _on_target(self, message: PoseStamped) -> None:
         self.targets.append(message)

@@ -16,6 +16,9 @@ from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.policy_node import Loader, PolicyNode
 from vipa_sim.nodes.launched_graph import free_domain
 
+# The world moves for no driver but the pose target, and people who would arm the arm are not there.
+UNSUPERVISED = {"armed_at_start": True, "driver_status": "optional", "contact_force": 0.0, "contact_torque": 0.0}
+
 
 class Rig:
     """The nodes under test and the world around them."""
@@ -62,7 +65,7 @@ def rig(
     world = World(executor)
     made = Rig(world, policy or FakePolicy())
     overrides = [Parameter("use_sim_time", value=True)]
-    overrides += [Parameter(name, value=value) for name, value in parameters.items()]
+    overrides += [Parameter(name, value=value) for name, value in (UNSUPERVISED | parameters).items()]
     if with_policy:
         made.policy_node = PolicyNode(loader or (lambda wanted: made.policy), parameter_overrides=overrides)
     if with_arm:
@@ -78,6 +81,9 @@ def rig(
         # A policy that could not be configured hears no words.
         listeners = len(nodes) - (not policy_configures) if with_arm else 0
         assert world.wait(lambda: world.count_subscribers("/instruction") >= listeners)
+        arm = made.arm
+        if arm is not None and arm.count_publishers("/target_pose"):
+            assert world.wait(lambda: arm.count_subscribers("/target_pose") > 0)
         world.settle()
         yield made
     finally:

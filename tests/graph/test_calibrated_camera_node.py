@@ -138,6 +138,7 @@ def test_a_bumped_camera_holds_the_arm_and_a_still_one_does_not(scene: Stage, tm
         scene.wait(lambda: scene.stops > 0, "the arm to be stopped")
         scene.wait(lambda: status(scene)[0] == DiagnosticStatus.ERROR, "the bump to be told")
         assert "camera_color_optical_frame was bumped: the board is seen" in status(scene)[1]
+        assert "camera_color_optical_frame was bumped: the board is seen" in scene.reasons[0]
         assert "then call arm/resume" in status(scene)[1]
         # Who resumes without mending it is stopped again.
         before = scene.stops
@@ -147,6 +148,34 @@ def test_a_bumped_camera_holds_the_arm_and_a_still_one_does_not(scene: Stage, tm
         stopped = scene.stops
         scene.run(10.0)
         assert scene.stops == stopped
+
+
+@pytest.mark.parametrize("reaction", ["slow", "report"])
+def test_a_bumped_camera_slows_the_arm_or_leaves_it_alone_where_that_is_asked_for(
+    scene: Stage, tmp_path: Path, reaction: str
+) -> None:
+    show = Show(Rig(Mode.EYE_TO_HAND, 5))
+    scene.scene = show.play
+    scene.hang(*FACTORY)
+    file = write(tmp_path, finished(Mode.EYE_TO_HAND, show.rig))
+    options = {"rate": 5.0, "settle_time": 0.2, "on_bump": reaction, "slow_speed": 0.3}
+    with on_stage(scene, CalibratedCameraNode, file=file, **options):
+        scene.wait(lambda: status(scene) == (DiagnosticStatus.OK, "the camera is in place"), "comparisons")
+        turned = np.eye(4)
+        turned[:3, :3] = Rotation.from_euler("y", 1.5, degrees=True).as_matrix()
+        show.bump(turned)
+        scene.wait(lambda: status(scene)[0] == DiagnosticStatus.ERROR, "the bump to be told")
+        if reaction == "slow":
+            scene.wait(lambda: bool(scene.speeds), "the arm to be slowed down")
+            assert scene.speeds[0][:2] == ("calibrated_camera", 0.3)
+            assert "was bumped" in scene.speeds[0][2]
+        show.bump(np.eye(4))
+        scene.wait(lambda: status(scene) == (DiagnosticStatus.OK, "the camera is in place"), "the camera to be back")
+        if reaction == "slow":
+            scene.wait(lambda: scene.speeds[-1] == ("calibrated_camera", 1.0, ""), "the arm to be let go")
+        else:
+            assert scene.speeds == []
+    assert scene.stops == 0
 
 
 def test_a_board_that_stands_beside_the_arm_is_learnt_and_watched(scene: Stage, tmp_path: Path) -> None:
@@ -191,7 +220,14 @@ def test_an_old_calibration_is_warned_of(scene: Stage, tmp_path: Path) -> None:
         assert status(scene)[0] == DiagnosticStatus.WARN
 
 
-@pytest.mark.parametrize(("values", "words"), [({}, "cannot be read"), ({"watch": "closely"}, "expected watch to be")])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "cannot be read"),
+        ({"watch": "closely"}, "expected watch to be"),
+        ({"on_bump": "run"}, "expected on_bump to"),
+    ],
+)
 def test_what_cannot_be_used_leaves_it_unconfigured(
     scene: Stage, tmp_path: Path, values: dict[str, str], words: str
 ) -> None:

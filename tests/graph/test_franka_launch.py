@@ -17,7 +17,6 @@ pytestmark = pytest.mark.graph
     ("argument", "words"),
     [
         ("camra_pose:=1", "unknown launch argument"),
-        ("robot_ip:=10.0.0.1", "leave robot_ip out to run the simulated cell"),
         ("camera:=realsense", "camera:=realsense does not go with the simulated cell"),
         ("camera:=none", "camera:=none does not go with the simulated cell"),
         ("camera:=webcam", "is not valid"),
@@ -25,11 +24,13 @@ pytestmark = pytest.mark.graph
         ("image_width:=wide", "expected a number for image_width"),
         ("policy:=other", "is not valid"),
         ("params_file:=/nowhere.yaml", "expected a parameter file"),
+        ("robot_ip:=127.9.9.9 and seed:=3 and policy:=scripted", "seed:=3, policy:=scripted does not go with a real"),
+        ("robot_ip:=127.9.9.9 and camera:=sim", "camera:=sim does not go with a real arm"),
         ("calibration:=/nowhere.yaml", "expected a calibration at /nowhere.yaml"),
     ],
 )
 def test_a_mistaken_argument_is_refused(launch_process: ProcessStarter, argument: str, words: str) -> None:
-    process = launch_process("ros2", "launch", "vipa_bringup", "franka.launch.py", argument)
+    process = launch_process("ros2", "launch", "vipa_bringup", "franka.launch.py", *argument.split(" and "))
     assert process.wait_for_exit(60.0) == 1
     assert words in process.output
     assert "process started" not in process.output

@@ -9,7 +9,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from vipa_policy import geometry
+from vipa_policy.control.kinematics import Kinematics
 from vipa_sim.cell import Cell
+from vipa_sim.description import robot_description
+from vipa_sim.model import HOME
 from vipa_sim.robot import ArmKinematics
 from vipa_sim.rotations import rotation_from_vector, rotation_vector
 from vipa_sim.scene import pointing_down
@@ -58,6 +61,20 @@ def test_solution_depends_on_the_pose_alone(kinematics: ArmKinematics) -> None:
     kinematics.solve(pointing_down(0.4, -0.2, 0.2, -0.5))
     second, _ = kinematics.solve(pose)
     assert np.array_equal(first, second)
+
+
+def test_the_published_description_is_this_arm(kinematics: ArmKinematics) -> None:
+    """The kinematics that the product makes of the URDF: same poses, same limits, and no pose that it misses."""
+    described = Kinematics(robot_description(), "fr3_link0", "fr3_hand_tcp")
+    random = np.random.default_rng(3)
+    for _ in range(100):
+        joints = random.uniform(described.lower, described.upper)
+        assert np.allclose(described.forward(joints), kinematics.forward(joints), atol=1e-6)
+    for _ in range(40):
+        x, y, z = random.uniform((0.30, -0.30, 0.01), (0.75, 0.30, 0.40))
+        pose = pointing_down(x, y, z, float(random.uniform(-0.9, 0.9)))
+        if kinematics.solve(pose)[1]:
+            assert described.solve(pose, np.array(HOME)).reached, (x, y, z)
 
 
 def test_rotation_vectors_match_scipy() -> None:

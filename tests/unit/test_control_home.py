@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.test_control_executor import START, TICK, Rig, chunk_to, pose
 
+from unit.test_control_executor import START, TICK, Rig, chunk_to, pose
 from vipa_policy.control.executor import State
 from vipa_policy.control.limits import Box, Limits
 from vipa_policy.errors import ChunkError
@@ -20,8 +20,8 @@ def go(rig: Rig, home: np.ndarray = HOME, measured: np.ndarray = START) -> None:
     rig.executor.home(home, measured, rig.now)
 
 
-@settings(deadline=None, max_examples=20)
-@given(inside, st.floats(0.1, 1.0))
+@settings(deadline=None, max_examples=8)
+@given(inside, st.floats(0.3, 1.0))
 def test_it_arrives_within_every_limit(home: np.ndarray, speed: float) -> None:
     rig = Rig()
     rig.executor.speed = speed
@@ -38,7 +38,7 @@ def test_it_arrives_within_every_limit(home: np.ndarray, speed: float) -> None:
 
 
 @pytest.mark.parametrize("what", ["hold", "stop", "disarm", "taken away"])
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 @given(ticks=st.integers(1, 120))
 def test_anything_brakes_it(what: str, ticks: int) -> None:
     rig = Rig()

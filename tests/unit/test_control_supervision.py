@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipa_policy.control.supervision import GUARDS, NEXT_STEP, Board, Freshness, Mode, Supervisor
+from vipa_policy.control.supervision import ARMING_GUARDS, GUARDS, NEXT_STEP, Board, Freshness, Mode, Supervisor
 
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["arm", "arm in vain", "disarm", "fault", "cleared"]), st.text(min_size=1, max_size=5)),
@@ -64,10 +64,10 @@ def test_a_fault_is_cleared_and_then_confirmed_before_anything_moves() -> None:
     ]
 
 
-@given(st.lists(st.tuples(st.sampled_from([guard.name for guard in GUARDS]), st.sampled_from(["", "a", "b"]))))
+@given(st.lists(st.tuples(st.sampled_from([guard.name for guard in ARMING_GUARDS]), st.sampled_from(["", "a", "b"]))))
 def test_the_board_tells_the_problem_that_came_first_and_since_when(entries: list[tuple[str, str]]) -> None:
     board = Board()
-    expected: dict[str, tuple[str, float]] = {guard.name: ("", 0.0) for guard in GUARDS}
+    expected: dict[str, tuple[str, float]] = {guard.name: ("", 0.0) for guard in ARMING_GUARDS}
     for now, (name, problem) in enumerate(entries, start=1):
         board.set(name, problem, float(now))
         before, since = expected[name]
@@ -82,6 +82,8 @@ def test_the_board_tells_the_problem_that_came_first_and_since_when(entries: lis
 def test_a_guard_that_is_none_is_not_taken() -> None:
     with pytest.raises(KeyError):
         Board().set("fences", "open", 1.0)
+    with pytest.raises(KeyError):
+        Board().set("chunks", "none", 1.0)  # the executor's own
 
 
 @given(st.floats(0.01, 5.0), st.floats(0.0, 100.0), st.floats(-10.0, 10.0))

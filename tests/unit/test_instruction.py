@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vipa_policy.instruction import Change, InstructionLatch, is_stop, normalise
 
@@ -99,3 +101,59 @@ def test_a_stop_without_an_instruction_is_not_passed_on():
     latch.stop()
     assert latch.stopped
     assert latch.heard == "reach the red block"
+
+
+TEXTS = st.sampled_from(["reach the red block", "Reach the  RED block!", "go left", "stop", " STOP. ", ""])
+EVENTS = st.lists(st.one_of(TEXTS, st.sampled_from([None, "\0resume"])), max_size=30)
+
+
+def put(latch, event, stamp):
+    """None is a stop that nobody said, "\\0resume" is arm/resume, all else is said."""
+    if event is None:
+        latch.stop()
+    elif event == "\0resume":
+        latch.resume()
+    else:
+        return latch.offer(event, stamp)
+    return None
+
+
+@given(EVENTS)
+def test_a_stop_stays_until_other_words_or_a_resume_whatever_is_repeated(events):
+    latch = InstructionLatch()
+    for step, event in enumerate(events):
+        stopped, words = latch.stopped, latch.instruction
+        change = put(latch, event, 1.0 + step)
+        said = event is not None and event != "\0resume"
+        other = said and not is_stop(event) and normalise(event) != words
+        if stopped and not latch.stopped:
+            assert other or event == "\0resume"
+        if said and is_stop(event):
+            assert latch.stopped
+            assert change is (Change.NONE if stopped else Change.STOP)
+        if other:
+            assert (change, latch.instruction, latch.stopped) == (Change.NEW, normalise(event), False)
+        if said and not is_stop(event) and not other:
+            assert (change, latch.instruction, latch.stopped) == (Change.NONE, words, stopped)
+        assert latch.active == (bool(latch.instruction) and not latch.stopped)
+        assert not said or (latch.heard, latch.heard_stamp) == (event, 1.0 + step)
+
+
+@given(st.lists(st.tuples(TEXTS, st.sampled_from(["arm", "policy", "both"])), min_size=1, max_size=20))
+def test_two_latches_that_tell_each_other_agree_and_a_stop_that_one_heard_last_stops_both(said):
+    """A publisher that leaves at once reaches one node or both; what one heard the other takes from it, once."""
+    arm, policy = InstructionLatch(), InstructionLatch()
+    now = 10.0
+    for text, reached in said:
+        now += 1.0
+        if reached in ("arm", "both"):
+            arm.offer(text, now)
+        if reached in ("policy", "both"):
+            policy.offer(text, now + 0.003)
+        for _ in range(3):
+            policy.relay(arm.heard, arm.heard_stamp, now + 0.1)
+            arm.relay(policy.heard, policy.heard_stamp, now + 0.1)
+        assert (arm.instruction, arm.stopped) == (policy.instruction, policy.stopped)
+        if is_stop(text):
+            assert arm.stopped
+            assert policy.stopped

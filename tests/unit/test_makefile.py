@@ -55,6 +55,18 @@ def test_eval_calibration_runs_the_evaluation(make: tuple[list[str], Path]) -> N
     assert arguments_of(make, "eval-calibration") == ["ros2", "run", "vipa_sim", "eval_calibration"]
 
 
+def test_bench_runtime_takes_its_seconds(make: tuple[list[str], Path]) -> None:
+    expected = ["ros2", "run", "vipa_sim", "bench_runtime", "--seconds"]
+    assert arguments_of(make, "bench-runtime") == [*expected, "60"]
+    assert arguments_of(make, "bench-runtime", "SECONDS=5") == [*expected, "5"]
+
+
+def test_soak_takes_its_minutes(make: tuple[list[str], Path]) -> None:
+    expected = ["ros2", "run", "vipa_sim", "soak", "--minutes"]
+    assert arguments_of(make, "soak") == [*expected, "30"]
+    assert arguments_of(make, "soak", "MINUTES=2.5") == [*expected, "2.5"]
+
+
 def test_demo_runs_the_demo(make: tuple[list[str], Path]) -> None:
     assert arguments_of(make, "demo") == ["ros2", "run", "vipa_sim", "demo"]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import math
 
-from vipa_policy.synchroniser import Part, Synchroniser
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, Synchroniser
 
 COLOUR, DEPTH, INFO, JOINTS = ("scene", "colour"), ("scene", "depth"), ("scene", "CameraInfo"), ("", "joint states")
 TOPICS: dict[Part, str] = {COLOUR: "c/color", DEPTH: "c/depth", INFO: "c/info", JOINTS: "joint_states"}
@@ -105,3 +109,77 @@ def test_stamps_that_jump_back_forget_what_was_there() -> None:
     taken = target.take(1.02)
     assert taken is not None
     assert taken.stamp == 1.0
+
+
+def test_a_picture_that_comes_late_hides_no_newer_one() -> None:
+    target = synchroniser()
+    add_all(target, 1.0, 1.01)
+    assert target.take(1.01) is not None
+    add_all(target, 1.07, 1.08)
+    target.add(COLOUR, 0.98, "", 1.081)
+    taken = target.take(1.09)
+    assert taken is not None
+    assert taken.stamp == 1.07
+
+
+def test_a_set_that_is_whole_but_too_old_or_from_the_future_is_not_handed_out() -> None:
+    target = synchroniser()
+    add_all(target, 1.0, 1.5)
+    assert target.take(1.5) is None
+    ahead = synchroniser()
+    add_all(ahead, 1.5, 1.0)
+    assert ahead.take(1.0) is None
+
+
+def test_a_repeated_picture_did_not_arrive() -> None:
+    target = synchroniser()
+    add_all(target, 1.0, 1.01)
+    assert target.take(1.02) is not None
+    add_all(target, 1.07, 1.08, DEPTH)
+    target.repeat(DEPTH, 1.08)
+    assert not target.has_new()
+    add_all(target, 1.14, 1.15, DEPTH)
+    target.repeat(DEPTH, 1.15)
+    words = target.problem(1.16)
+    assert "no depth of camera scene: the same picture for 0.15 s on c/depth" in words
+    assert "set refuse_repeats to false" in words
+
+
+def test_the_least_latency_holds_the_difference_of_the_clocks() -> None:
+    target = synchroniser()
+    assert math.isnan(target.least_latency(COLOUR))
+    for step, way in enumerate((0.05, 0.09, 0.031, 0.2)):
+        target.add(COLOUR, 1.0 + 0.1 * step, "", 1.0 + 0.1 * step + way)
+    assert target.least_latency(COLOUR) == pytest.approx(0.031)
+
+
+ARRIVALS = st.lists(
+    st.tuples(
+        st.sampled_from([COLOUR, DEPTH, INFO, JOINTS]),
+        st.floats(-0.1, 0.5),  # s from stamp to arrival
+        st.floats(0.0, 0.05),  # s since the arrival before
+        st.booleans(),
+    ),
+    max_size=80,
+)
+
+
+@given(ARRIVALS)
+def test_whatever_arrives_in_whatever_order_no_set_is_old_torn_or_handed_out_twice(
+    arrivals: list[tuple[Part, float, float, bool]],
+) -> None:
+    target, now, last = synchroniser(), 10.0, -math.inf
+    for part, latency, waited, take in arrivals:
+        now += waited
+        stamp = round(now - latency, 2)
+        target.add(part, stamp, stamp, now)
+        taken = target.take(now) if take else None
+        if taken is None:
+            continue
+        assert set(taken.parts) == set(TOPICS)
+        assert all(stamp == payload for stamp, payload in taken.parts.values())
+        assert all(abs(stamp - taken.stamp) <= 0.02 + 1e-9 for stamp, _ in taken.parts.values())
+        assert -FUTURE_TOLERANCE <= now - taken.stamp <= 0.3
+        # Only stamps that run back by more than `oldest` begin anew.
+        assert taken.stamp > last or taken.stamp < last - 0.1
+        last = taken.stamp

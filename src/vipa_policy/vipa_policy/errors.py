@@ -39,6 +39,10 @@ class ChunkError(VipaError):
     """A chunk cannot be executed: wrong shape, not finite, rotated wrongly, or too old."""
 
 
+class KinematicsError(VipaError):
+    """A robot description lacks what is asked of it, or joint angles or a pose are none."""
+
+
 class DatasetError(VipaError):
     """A recording or training set cannot be read or does not fit what is asked of it."""
 
@@ -69,3 +73,7 @@ class DegenerateMotion(CalibrationError):
     def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.missing = missing
+
+
+class ArmError(VipaError):
+    """An arm's driver cannot do what it was asked to, or a robot is not what it was said to be."""

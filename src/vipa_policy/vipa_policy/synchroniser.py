@@ -2,12 +2,14 @@
 
 Parts (colour, depth, intrinsics of each camera; joint states) arrive with a stamp and wait here, unread. A set is
 complete when all parts of all cameras carry stamps within ``slop`` of the reference colour image. Only the newest
-complete set is ever handed out, and each at most once: no old frame is reused.
+complete set is ever handed out, and each at most once, and none that is too old: no old frame is reused. A picture that
+repeats the one before bit for bit under a fresh stamp did not arrive (``repeat``): a sensor's noise never does that.
 Guarded by tests/unit/test_synchroniser.py.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from typing import Any, TypeAlias
 KEPT = 12
 # A stamp further ahead of the clock than this is no matter of scheduling.
 FUTURE_TOLERANCE = 0.05
+# Arrivals over which the least latency of a part is taken: some stragglers do not hide how quick the others were.
+LATENCIES = 60
 
 Part: TypeAlias = tuple[str, str]
 """Camera ("" for the robot) and what of it, for example ("scene", "depth")."""
@@ -29,6 +33,8 @@ class _Track:
     topic: str
     samples: deque[tuple[float, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
     arrived: float | None = None
+    repeated: float | None = None
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
 
     def nearest(self, stamp: float) -> tuple[float, Any] | None:
         return min(self.samples, key=lambda sample: abs(sample[0] - stamp), default=None)
@@ -72,7 +78,8 @@ class Synchroniser:
         """Forget everything that arrived, for instance when the clock jumped back."""
         for track in self._tracks.values():
             track.samples.clear()
-            track.arrived = None
+            track.latencies.clear()
+            track.arrived = track.repeated = None
         self._taken, self._completed = float("-inf"), None
 
     def add(self, part: Part, stamp: float, payload: Any, now: float) -> None:
@@ -81,18 +88,30 @@ class Synchroniser:
         if track.samples and stamp < track.samples[-1][0] - self._oldest:
             self.clear()  # stamps that run backwards: a restarted recording or simulator
         track.samples.append((stamp, payload))
+        track.latencies.append(now - stamp)
         track.arrived = now
         if self._newest() is not None:
             self._completed = now
+
+    def repeat(self, part: Part, now: float) -> None:
+        """Note that a part came ``now`` (s) with the content of the one before: it is none, whatever its stamp says."""
+        self._tracks[part].repeated = now
+
+    def least_latency(self, part: Part) -> float:
+        """Return the least time in s from stamp to arrival among the last arrivals of a part, NaN before the first.
+
+        It holds what every arrival has in common: the way, and the difference between the two clocks.
+        """
+        return min(self._tracks[part].latencies, default=math.nan)
 
     def has_new(self) -> bool:
         """Whether there is a complete set newer than the last one taken."""
         return self._newest() is not None
 
     def take(self, now: float) -> PartSet | None:
-        """Return the newest complete set and forget all older ones; None where there is no new one."""
+        """Return the newest complete set and forget all older ones; None where there is no new one fit for use."""
         stamp = self._newest()
-        if stamp is None:
+        if stamp is None or not -FUTURE_TOLERANCE <= now - stamp <= self._oldest:
             return None
         self._taken = stamp
         parts = {}
@@ -120,7 +139,14 @@ class Synchroniser:
         if track.arrived is None:
             return f"nothing arrived yet on {track.topic}"
         silent = now - track.arrived
-        return f"nothing for {silent:.2f} s on {track.topic}" if silent > self._timeout else ""
+        if silent <= self._timeout:
+            return ""
+        if track.repeated is not None and now - track.repeated <= self._timeout:
+            return (
+                f"the same picture for {silent:.2f} s on {track.topic}, bit for bit under fresh stamps: the camera is "
+                "frozen, or a simulated one without noise (then set refuse_repeats to false)"
+            )
+        return f"nothing for {silent:.2f} s on {track.topic}"
 
     def _mismatch(self, now: float) -> str:
         """What is wrong although everything arrives: the stamps."""
@@ -147,9 +173,9 @@ class Synchroniser:
 
     def _newest(self) -> float | None:
         """The stamp of the newest complete set that was not taken."""
-        for stamp, _ in reversed(self._tracks[self._reference].samples):
-            if stamp <= self._taken:
-                return None
+        # Not by their order of arrival: one that comes late hides none of the others.
+        candidates = [stamp for stamp, _ in self._tracks[self._reference].samples if stamp > self._taken]
+        for stamp in sorted(candidates, reverse=True):
             if all(self._fits(track, stamp) for track in self._tracks.values()):
                 return stamp
         return None

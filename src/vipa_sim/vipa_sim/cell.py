@@ -194,6 +194,16 @@ class Cell:
         self._check_pose(base_from_tip)
         return self._arm.set_target(base_from_tip)
 
+    def set_joint_target(self, joints: Array) -> None:
+        """Aim the arm at joint angles (7,) in rad; beyond a stop it goes as far as the stop.
+
+        Raises ValueError for what are no joint angles.
+        """
+        array = np.asarray(joints, dtype=float)
+        if array.shape != (7,) or not np.all(np.isfinite(array)):
+            raise ValueError(f"expected 7 finite joint angles, got {joints!r}")
+        self._arm.set_goal(array)
+
     def set_gripper(self, width: float, speed: float = 0.0, force: float = 0.0) -> None:
         """Send the fingers to a width (m) at a speed (m/s; 0: default 0.1), holding with a force (N; 0: default 20)."""
         self._gripper.set_goal(width, speed, force)

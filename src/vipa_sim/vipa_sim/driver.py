@@ -54,6 +54,10 @@ class ArmServo:
         self.goal, reached = self._kinematics.solve(base_from_tip, self.goal, iterations=60)
         return reached
 
+    def set_goal(self, joints: Array) -> None:
+        """Aim at joint angles (7,) in rad, brought within the stops."""
+        self.goal = np.clip(joints, self._kinematics.lower, self._kinematics.upper)
+
     def tick(self, data: mujoco.MjData, period: float) -> None:
         """Move the reference on by one control period in s and command the servos."""
         error = self.goal - self.position

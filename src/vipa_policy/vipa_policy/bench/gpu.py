@@ -27,7 +27,8 @@ import torch
 import transformers
 
 from vipa_policy.bench import peaks, rival, subject, training
-from vipa_policy.bench.model import rounded, versions
+from vipa_policy.bench.model import versions
+from vipa_policy.bench.reporting import rounded
 from vipa_policy.bench.timing import Stopwatch, clock, median, quantile, take_turns
 from vipa_policy.model.config import FusionConfig, HeadConfig, ModelConfig, SemanticConfig, SpatialConfig, vipa_2b
 from vipa_policy.model.engine import EngineOptions

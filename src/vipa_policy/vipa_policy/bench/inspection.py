@@ -66,8 +66,8 @@ def inspect(trace: Trace) -> tuple[Verdict, int]:
         poses = np.array(stretch.poses)
         setpoints += len(poses) - 1
         _inspect_motion(verdict, limits, period, poses)
-        _inspect_places(verdict, limits, poses[:, :3, 3])
-        _inspect_tilt(verdict, limits, poses[:, :3, 2])
+        inspect_places(verdict, limits, poses[:, :3, 3])
+        inspect_tilt(verdict, limits, poses[:, :3, 2])
     verdict.note("hold", np.array(trace.holds) / HOLD_WITHIN)
     # One setpoint of grace: time passes in periods.
     verdict.note("patience", np.array(trace.delays) / BEGIN_WITHIN, 1.0 + period / BEGIN_WITHIN)
@@ -90,7 +90,9 @@ def _inspect_motion(verdict: Verdict, limits: Limits, period: float, poses: Arra
             verdict.note(name, np.linalg.norm(values, axis=1) / getattr(limits, name))
 
 
-def _inspect_places(verdict: Verdict, limits: Limits, points: Array) -> None:
+def inspect_places(verdict: Verdict, limits: Limits, points: Array) -> None:
+    """Judge positions (n, 3) in m by boxes and table; a start outside may only come inward."""
+
     def outside_all(places: Array) -> Array:
         """Distance of each place from the nearest box to stay in; negative inside, to its nearest wall."""
         distances = []
@@ -118,7 +120,8 @@ def _inspect_places(verdict: Verdict, limits: Limits, points: Array) -> None:
         _inward_only(verdict, name, measure(points), NEAR)
 
 
-def _inspect_tilt(verdict: Verdict, limits: Limits, axes: Array) -> None:
+def inspect_tilt(verdict: Verdict, limits: Limits, axes: Array) -> None:
+    """Judge the tip's z axes (n, 3) by the cone; the same rule."""
     direction = np.array(limits.tilt_direction) / np.linalg.norm(limits.tilt_direction)
     tilts = np.arctan2(np.linalg.norm(np.cross(axes, direction), axis=1), axes @ direction)
     _inward_only(verdict, "tilt", tilts - limits.tilt, limits.tilt)

@@ -27,6 +27,7 @@ import torch
 import transformers
 
 from vipa_policy.bench import rival, subject
+from vipa_policy.bench.reporting import processor, rounded
 from vipa_policy.bench.timing import Clock, Stopwatch, median, quantile, ratio, take_turns
 from vipa_policy.model import VipaPolicy, load_policy
 from vipa_policy.model.config import ModelConfig
@@ -57,16 +58,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "processor": processor(),
     }
-
-
-def processor() -> str:
-    """Return the name of this machine's processor."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)
@@ -222,15 +213,6 @@ def measure_shape(config: ModelConfig, precision: str, turns: int, now: Clock) -
         "pi0": rivals,
         "headline_reading": STRICT,
     }
-
-
-def rounded(value: Any) -> Any:
-    """Return a document with its floats rounded to four significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {name: rounded(part) for name, part in value.items()}
-    return value
 
 
 def report(figures: dict[str, Any]) -> None:

@@ -14,9 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
-from scipy.spatial.transform import Rotation
 
-from vipa_policy.control.rotations import Quaternion, from_matrix, from_vector, multiply, nearest_turn
+from vipa_policy.control.rotations import Quaternion, from_matrix, from_vector, multiply, nearest_turn, to_vector
 from vipa_policy.control.vectors import Vector, vector
 from vipa_policy.geometry import Array
 
@@ -116,7 +115,7 @@ class Curve:
 
 def unwrapped(rotations: Array) -> Array:
     """Return rotation vectors (rows, 3) relative to the first rotation, base frame, without jumps of a full turn."""
-    turns = Rotation.from_matrix(rotations @ rotations[0].T).as_rotvec()
+    turns = np.array([to_vector(from_matrix(turn)) for turn in rotations @ rotations[0].T])
     if np.einsum("ij,ij->i", turns, turns).max() < 4.0:  # rad^2; far from pi nothing wraps
         return turns
     previous: Vector = (0.0, 0.0, 0.0)

@@ -31,10 +31,14 @@ from vipa_policy.geometry import Array, rotation_angle
 MOST_STEPS = 10
 # Chunks whose spacing is remembered to know when the next one is due.
 INTERVALS = 5
+# A pace below this is on its way up: rows are expected as if it were there.
+SLOWEST_PACE = 0.2
 # s, within which the arm's lag is looked for.
 LAG_BOUNDS = (0.0, 0.15)
 # Ends of motion that are remembered.
 RECORDS = 50
+# s in which an arm that stands has moved by less than this share of the following error.
+STANDING, STIRRED = 0.2, 0.1
 
 
 class State(IntEnum):
@@ -125,6 +129,7 @@ class Executor:
         self._last_accepted: float | None = None
         self._intervals: deque[float] = deque(maxlen=INTERVALS)
         self._homing: Homing | None = None
+        self._looks: deque[tuple[float, Array]] = deque()
         self._lag = LagEstimator(settings.lead, LAG_BOUNDS)
 
     @property
@@ -149,6 +154,12 @@ class Executor:
         return self.state in (State.FOLLOWING, State.HOMING)
 
     @property
+    def latched(self) -> bool:
+        """Whether nothing is streamed: nothing ever was, or the arm is at rest and stopped or disarmed."""
+        held = self.state is State.HOLDING and (self.stopped or self.disarmed)
+        return self.state is State.IDLE or held
+
+    @property
     def pace(self) -> float:
         """How fast the plan is gone through: 1 as it was meant, less where limits slow it, 0 where nothing moves."""
         return self._timeline.pace.value if self.state is State.FOLLOWING else 0.0
@@ -160,12 +171,13 @@ class Executor:
 
     @property
     def speed(self) -> float:
-        """Factor on the pace that was asked for; the pace follows it within its own bounds."""
+        """Factor on the pace that was asked for; pace, and what is chased without a plan, go there within bounds."""
         return self._timeline.speed
 
     @speed.setter
     def speed(self, factor: float) -> None:
         self._timeline.speed = factor
+        self._tracker.slow(factor)
         if self._homing is not None:
             self._homing.speed = factor
 
@@ -173,6 +185,11 @@ class Executor:
     def ahead(self) -> float:
         """s of plan time until the first row of ``committed`` is due; 0 where there is none."""
         return self._timeline.ahead if self.state is State.FOLLOWING else 0.0
+
+    @property
+    def first_due(self) -> float:
+        """s, when that row is due if the pace stays as it is; 0 where there is none."""
+        return self._time + self.ahead / max(self.pace, SLOWEST_PACE) if self.ahead > 0.0 else 0.0
 
     @property
     def seam(self) -> Seam:
@@ -209,7 +226,7 @@ class Executor:
 
     def hold(self, reason: str, now: float) -> bool:
         """Brake to a hold; the first reason stands until a chunk is followed again. Returns whether this began one."""
-        if self.state is State.IDLE:
+        if self.state is State.IDLE and not self.disarmed:
             self.hold_reason = reason
         if not self.driven:
             return False
@@ -291,30 +308,49 @@ class Executor:
 
         ``stamp`` is when it was measured, in s; None where that is not known, and tells nothing of the arm's lag.
 
-        An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else, or does
-        not follow: the motion is held, and a hold starts afresh from where the arm is. While nothing was ever streamed,
-        the motion will start from where the arm is, however near.
+        An arm that is further away than ``following_error`` or ``following_angle`` was moved by somebody else: the
+        motion is held, and a hold starts afresh from where the arm is. Or it stands and does not follow: then the hold
+        is a stop, for the next chunk would only lead away from it again. While nothing was ever streamed, the motion
+        will start from where the arm is, however near.
         """
         if stamp is not None and self.state is State.FOLLOWING and self.settings.adapt_lead:
             self._lag.measure(vector(base_from_tip[:3, 3]), stamp)
             self._timeline.lead = self._lag.value
+        stands = self._stands(base_from_tip, now)
         commanded = self.base_from_tip
         error = math.dist(commanded[:3, 3], base_from_tip[:3, 3])
         angle = rotation_angle(commanded, base_from_tip)
         if error > self.settings.following_error or angle > self.settings.following_angle:
-            if self.driven:
-                self.hold(f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded", now)
+            away = f"the tip is {error:.3f} m and {angle:.2f} rad away from where it was commanded"
+            if self.driven and stands:
+                self.stop(f"{away} and does not move: see to the driver; give another instruction or resume", now)
+            elif self.driven:
+                self.hold(away, now)
             else:
                 self.anchor(base_from_tip)
         elif self.state is State.IDLE or self.disarmed:
             self.anchor(base_from_tip)
         return error
 
+    def _stands(self, base_from_tip: Array, now: float) -> bool:
+        """Take a look at the arm (4, 4) in; returns whether it has stood for a while."""
+        looks = self._looks
+        if looks and looks[-1][0] >= now:
+            looks.clear()  # a clock that was set back
+        looks.append((now, base_from_tip))
+        while len(looks) > 1 and looks[1][0] <= now - STANDING:
+            looks.popleft()
+        return looks[0][0] <= now - STANDING and all(
+            math.dist(before[:3, 3], base_from_tip[:3, 3]) < STIRRED * self.settings.following_error
+            and rotation_angle(before, base_from_tip) < STIRRED * self.settings.following_angle
+            for _, before in looks
+        )
+
     def tick(self, now: float, gripper_busy: bool = False) -> Setpoint | None:
         """Advance the stream to now (s) and return the setpoint to send, None where there is none to send."""
         if now < self._time - self.settings.period:
             self.hold("the clock jumped back", now)
-            self._time = now
+            self._time = now - self.settings.period  # the stream goes on, a setpoint a tick
         steps = round((now - self._time) / self.settings.period)
         if steps <= 0:
             return None
@@ -327,7 +363,7 @@ class Executor:
             self._time += self.settings.period
             wanted = self._step()
             self._lag.command(self._tracker.position, self._time)
-        if self.state is State.IDLE or (self.state is State.HOLDING and (self.stopped or self.disarmed)):
+        if self.latched:
             return None
         goal = self._gripper.offer(wanted, gripper_busy) if wanted is not None else None
         command = self._tracker.command

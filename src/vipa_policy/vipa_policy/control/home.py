@@ -25,8 +25,10 @@ QUINTIC = (1.875, 5.7735, 60.0)
 SHORTEST = 0.4  # s
 # m and rad at which the tip counts as arrived.
 NEAR, NEAR_ANGLE = 0.001, 0.005
-# s the command may take for the rest of the way after the plan has ended.
+# s for which the plan may have ended, or wait for a command that gets no further, before the motion is broken off.
 SETTLING = 1.0
+# A pace below this is none: the slowest that may be asked for is 0.05.
+STANDING = 0.01
 
 
 class Homing:
@@ -52,7 +54,7 @@ class Homing:
         plan = self._plan(limits, command, now)
         self._rows = plan.rows
         self._timeline.accept(plan, now, command)
-        self._settled = 0.0
+        self._waited = 0.0
 
     @property
     def speed(self) -> float:
@@ -65,20 +67,18 @@ class Homing:
 
     def advance(self, command: Command, now: float) -> Target:
         """Go on by one setpoint due at ``now`` (s) and return its target."""
-        if self._finished:
-            self._settled += self._period
+        waiting = self._finished or self._timeline.pace.value < STANDING
+        self._waited = self._waited + self._period if waiting else 0.0
         target = self._timeline.advance(command, now)
         assert target is not None
         return target
 
     def ended(self, command: Command) -> str:
         """Say how the motion has ended, "" while it has not."""
-        if not self._finished:
-            return ""
         left, turn = self._left(command)
-        if left < NEAR and turn < NEAR_ANGLE:
+        if self._finished and left < NEAR and turn < NEAR_ANGLE:
             return "home: arrived"
-        if self._settled > SETTLING:
+        if self._waited > SETTLING:
             return f"home: stopped {left:.3f} m and {turn:.2f} rad short of it, limits bar the straight way there"
         return ""
 

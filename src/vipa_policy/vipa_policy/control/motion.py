@@ -55,6 +55,7 @@ class LimitedMotion:
         self.period = period
         self.velocity: Vector = ZERO
         self.acceleration: Vector = ZERO
+        self.speed = 1.0  # share of the greatest velocity that the tracking law asks for
         # Steps to rest from here; None where they were proved to be there and are not listed yet.
         self._steps: list[Vector] | None = []
         self._comfort = Comfort(bounds, period)
@@ -124,7 +125,7 @@ class LimitedMotion:
             # Linear near the target, and no faster than half the acceleration can brake.
             speed = min(self._position_gain * distance, math.sqrt(bounds.acceleration * distance))
             wanted = plus(velocity, speed / distance, error)
-        wanted = clamp_norm(wanted, SHARE * bounds.velocity)
+        wanted = clamp_norm(wanted, SHARE * self.speed * bounds.velocity)
         wish = plus(acceleration, self._velocity_gain, minus(wanted, self.velocity))
         wish = clamp_norm(wish, SHARE * bounds.acceleration)
         change = clamp_norm(minus(wish, self.acceleration), SHARE * bounds.jerk * self.period)

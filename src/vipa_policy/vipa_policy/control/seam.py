@@ -8,6 +8,7 @@ Guarded by tests/unit/test_control_timeline.py and tests/unit/test_control_strea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +28,23 @@ GROWTH = 1.3
 
 _S = np.linspace(0.0, 1.0, 11)[:, None]
 _POLYNOMIALS = np.arange(6)
-_DERIVATIVES = [
-    np.where(
-        order <= _POLYNOMIALS,
-        np.prod([np.maximum(_POLYNOMIALS - k, 0) for k in range(order)], axis=0)
-        * _S ** np.maximum(_POLYNOMIALS - order, 0),
-        0.0,
-    )
-    for order in (1, 2, 3)
-]
+_ORDERS = np.arange(1, 4)
+# (3, 11, 6): values of the first three derivatives over s of coefficients (6,).
+_DERIVATIVES = np.stack(
+    [
+        np.where(
+            order <= _POLYNOMIALS,
+            np.prod([np.maximum(_POLYNOMIALS - k, 0) for k in range(order)], axis=0)
+            * _S ** np.maximum(_POLYNOMIALS - order, 0),
+            0.0,
+        )
+        for order in _ORDERS
+    ]
+)
+# (6, 3): coefficients over s in [0, 1] of what begins with a value, a rate and a bend and ends at zero, at rest.
+_BEGINNINGS = np.array(
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.5], [-10.0, -6.0, -1.5], [15.0, 8.0, 1.5], [-6.0, -3.0, -0.5]]
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Fade:
 
     def __init__(self, gap: Gap, duration: float) -> None:
         self.duration = duration
-        self.coefficients = _quintic(gap, duration) if duration > 0.0 else np.zeros((6, 3))
+        self.coefficients = _quintics(gap, np.array([duration]))[0] if duration > 0.0 else np.zeros((6, 3))
         self._rows: list[list[float]] = self.coefficients.T.tolist()
 
     def at(self, elapsed: float) -> Vector:
@@ -75,31 +84,16 @@ def fade(gap: Gap, shortest: float, bounds: Bounds, speed: float) -> Fade | None
     if not (any(gap.offset) or any(gap.rate) or any(gap.bend)):
         return NO_FADE
     free = max(FULL_SHARE * bounds.velocity - speed, LEAST_SHARE * bounds.velocity)
-    allowed = (free, ACCELERATION_SHARE * bounds.acceleration, JERK_SHARE * bounds.jerk)
-    duration = shortest
-    while duration <= LONGEST:
-        coefficients = _quintic(gap, duration)
-        if all(
-            np.square(matrix @ coefficients).sum(axis=1).max() <= (bound * duration**order) ** 2
-            for order, (matrix, bound) in enumerate(zip(_DERIVATIVES, allowed, strict=True), start=1)
-        ):
-            return Fade(gap, duration)
-        duration *= GROWTH
-    return None
+    allowed = np.array([free, ACCELERATION_SHARE * bounds.acceleration, JERK_SHARE * bounds.jerk])
+    # All durations at once: a numpy call costs more than what it does to so few numbers.
+    tried = shortest * GROWTH ** np.arange(max(math.ceil(math.log(LONGEST / shortest) / math.log(GROWTH)) + 1, 1))
+    values = _DERIVATIVES @ _quintics(gap, tried)[:, None]
+    fits = np.square(values).sum(axis=3).max(axis=2) <= (allowed * tried[:, None] ** _ORDERS) ** 2
+    found = np.flatnonzero(fits.all(axis=1) & (tried <= LONGEST))
+    return Fade(gap, float(tried[found[0]])) if len(found) else None
 
 
-def _quintic(gap: Gap, duration: float) -> Array:
-    """Coefficients (6, 3) over s in [0, 1] that begin as the gap and end at zero, at rest."""
-    p = np.array(gap.offset)
-    v = np.array(gap.rate) * duration
-    a = np.array(gap.bend) * duration**2
-    return np.stack(
-        [
-            p,
-            v,
-            0.5 * a,
-            -10.0 * p - 6.0 * v - 1.5 * a,
-            15.0 * p + 8.0 * v + 1.5 * a,
-            -6.0 * p - 3.0 * v - 0.5 * a,
-        ]
-    )
+def _quintics(gap: Gap, durations: Array) -> Array:
+    """Coefficients (n, 6, 3) over s in [0, 1] that begin as the gap and end at zero, at rest, for n durations in s."""
+    beginnings = np.array([gap.offset, gap.rate, gap.bend])
+    return np.asarray(_BEGINNINGS @ (beginnings * (durations[:, None] ** np.arange(3))[:, :, None]))

@@ -28,6 +28,14 @@ class Mode(IntEnum):
     CONFIRM = 3
 
 
+class DriverState(IntEnum):
+    """Whether the arm's driver takes targets; values as in vipa_msgs/DriverStatus."""
+
+    READY = 0
+    FAULT = 1
+    UNAVAILABLE = 2
+
+
 NEXT_STEP: Mapping[Mode, str] = {
     Mode.DISARMED: "call arm/arm",
     Mode.ARMED: "",
@@ -44,14 +52,16 @@ class Guard:
     Attributes:
         name: of the guard.
         silenced_by: what makes it speak up.
-        timeout: parameter of the arm node that says after how long, "" where it speaks at once.
+        timeout: parameter of the arm node that says after how long or from what on, "" where it speaks at once.
         reason: how the reason it gives begins.
+        arming: whether it must be well for the arm to be armed, and for a chunk to be taken.
     """
 
     name: str
     silenced_by: str
     timeout: str
     reason: str
+    arming: bool = True
 
 
 GUARDS: tuple[Guard, ...] = (
@@ -61,19 +71,24 @@ GUARDS: tuple[Guard, ...] = (
     Guard("controller", "nobody takes the targets, or somebody else sends some", "", "controller: "),
     Guard("deadman", "the operator's switch is let go of, or silent", "deadman_timeout", "deadman: "),
     Guard("wrench", "the external wrench is missing or late", "wrench_timeout", "wrench: "),
-    Guard("posture", "the arm is at a joint limit, or near a singularity", "", "posture: "),
+    Guard("posture", "a joint is at its limit, or the arm near a singularity", "", "posture: "),
+    Guard("contact", "the external wrench is that of a contact", "contact_force", "contact: ", arming=False),
+    Guard("following", "the tip is not where it was commanded", "following_error", "the tip is ", arming=False),
+    Guard("policy", "camera or another input is missing, or it runs no words", "", "policy: ", arming=False),
+    Guard("chunks", "no chunk comes when one is due", "patience", "no new chunk for ", arming=False),
 )
-"""In the order in which they are told. Camera and policy hold the arm, too, but do not keep it from being armed."""
+"""All watchdogs, in the order in which they are told. Those not for arming hold the arm through the executor."""
+ARMING_GUARDS = tuple(guard for guard in GUARDS if guard.arming)
 
 
 class Board:
-    """What every guard says now.
+    """What every guard for arming says now.
 
     Args:
-        guards: their names, in the order in which problems are told.
+        guards: in the order in which problems are told.
     """
 
-    def __init__(self, guards: tuple[Guard, ...] = GUARDS) -> None:
+    def __init__(self, guards: tuple[Guard, ...] = ARMING_GUARDS) -> None:
         self._problems: dict[str, tuple[str, float]] = {guard.name: ("", 0.0) for guard in guards}
 
     def set(self, name: str, problem: str, now: float) -> None:

@@ -56,6 +56,10 @@ class Tracker:
             self.position, self.rotation, linear.velocity, linear.acceleration, angular.velocity, angular.acceleration
         )
 
+    def slow(self, share: float) -> None:
+        """Ask for no more than this share of the greatest velocities from here on."""
+        self._linear.speed = self._angular.speed = share
+
     @property
     def at_rest(self) -> bool:
         """Whether the commanded pose stands still."""

@@ -6,11 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from scipy.spatial.transform import Rotation
+
 from vipa_policy.control.executor import Settings
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Box, Limits
+from vipa_policy.geometry import Array, transform
 from vipa_policy.nodes.controllers.parameters import DECLARATIONS as CONTROLLER_DECLARATIONS
+from vipa_policy.nodes.grippers.parameters import DECLARATIONS as GRIPPER_DECLARATIONS
 from vipa_policy.nodes.parameters import FREE, Declaration, real
+from vipa_policy.nodes.robot_link.parameters import DECLARATIONS as LINK_DECLARATIONS
 
 TILT = real(0.01, 3.1416)
 # An empty array has no type of its own in ROS.
@@ -53,7 +58,19 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("tf_timeout", 0.08, "s, age of the tip's transform beyond which the arm holds", real(0.01, 1.0)),
     ("gripper_threshold", 0.01, "m, change of the wanted width that makes a new gripper goal", real(0.001, 0.08)),
     ("state_rate", 20.0, "Hz, of arm/execution_state", real(5.0, 100.0)),
+    ("armed_at_start", False, "arm by itself, once, as soon as every guard passes", FREE),
+    ("speed", 1.0, "of the pace: slows every motion; others may ask for less (arm/set_speed)", real(0.05, 1.0)),
+    ("deadman_timeout", 0.0, "s, oldest word of the operator's switch (topic deadman); 0 needs none", real(0.0, 5.0)),
+    ("contact_force", 30.0, "N, norm of the external force on the tip that stops the arm; 0 is off", real(0.0, 200.0)),
+    ("contact_torque", 8.0, "Nm, norm of the external torque about the tip that does; 0 is off", real(0.0, 50.0)),
+    ("contact_filter", 0.02, "s, time constant of the low-pass on both", real(0.0, 1.0)),
+    ("wrench_timeout", 0.1, "s without an external wrench after which the arm holds", real(0.01, 2.0)),
+    ("home_position", [0.40, 0.0, 0.30], "m, x y z of the tip in the base frame: where arm/home goes", FREE),
+    ("home_rotation", [3.14159265, 0.0, 0.0], "rad, roll pitch yaw of the tip there", FREE),
+    ("latency_budget", 0.5, "s from an image to its chunk in force; more is counted", real(0.01, 10.0)),
+    *LINK_DECLARATIONS,
     *CONTROLLER_DECLARATIONS,
+    *GRIPPER_DECLARATIONS,
 )
 
 
@@ -106,4 +123,13 @@ def settings_from(values: dict[str, Any]) -> Settings:
 
 def gate_from(values: dict[str, Any]) -> GripperGate:
     """Return the gripper's hysteresis of parameter values."""
-    return GripperGate(threshold=values["gripper_threshold"])
+    return GripperGate(threshold=values["gripper_threshold"], maximum=values["gripper_largest"])
+
+
+def home_from(values: dict[str, Any]) -> Array:
+    """Return base_from_home (4, 4) of parameter values. Raises ValueError where they are no pose."""
+    place, turn = list(values["home_position"]), list(values["home_rotation"])
+    for name, numbers in (("home_position", place), ("home_rotation", turn)):
+        if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"expected three finite numbers for {name}, got {numbers}")
+    return transform(place, Rotation.from_euler("xyz", turn).as_quat().tolist())

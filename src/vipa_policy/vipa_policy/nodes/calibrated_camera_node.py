@@ -1,4 +1,4 @@
-"""Puts a calibrated camera into TF, tells how good and how old that is, and holds the arm when the camera was bumped.
+"""Puts a calibrated camera into TF, tells how good and how old that is, and slows or stops the arm when it was bumped.
 
 A thin shell around ``vipa_policy.calibration``. Manual: docs/nodes/calibrated_camera.md. Guarded by
 tests/graph/test_calibrated_camera_node.py.
@@ -15,7 +15,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from std_srvs.srv import Trigger
 from tf2_ros import StaticTransformBroadcaster
 
 from vipa_msgs.msg import HandEyeCalibration
@@ -27,6 +26,7 @@ from vipa_policy.calibration.watch import BumpWatch, Verdict, WatchSettings, dev
 from vipa_policy.errors import CalibrationError, VipaError
 from vipa_policy.geometry import Array, inverse
 from vipa_policy.nodes.board_eye import BoardEye, Sighting, listen_to_static
+from vipa_policy.nodes.bump_reaction import REACTIONS, STOP, BumpReaction
 from vipa_policy.nodes.calibration_messages import calibration_message
 from vipa_policy.nodes.conversions import transform_stamped
 from vipa_policy.nodes.managed import ManagedNode, run
@@ -34,7 +34,6 @@ from vipa_policy.nodes.parameters import FREE, Declaration, real, values_of, who
 
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 MOUNT_PERIOD = 0.2  # s of wall time between two looks at what is known of the camera's tree
-STOP_AGAIN = 2.0  # s between two calls of arm/stop while the camera is seen to be bumped
 SPEED_SPAN = 0.1  # s over which the hand's speed is measured
 WATCHES = ("board", "standing", "off")
 
@@ -65,7 +64,13 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("patience", 30.0, "s, an older comparison does not count", real(1.0, 3600.0)),
     ("rate", 2.0, "Hz, of looking for the board", real(0.1, 30.0)),
     ("slow", 0.05, "m/s, the hand may move so fast for a comparison to count", real(0.001, 1.0)),
-    ("stop_arm", True, "call arm/stop when the camera was bumped or its frame has two parents", FREE),
+    (
+        "on_bump",
+        STOP,
+        "when the camera was bumped: stop, slow or report; when its frame has two parents slow means stop, too",
+        FREE,
+    ),
+    ("slow_speed", 0.25, "factor on the arm's pace where on_bump is slow", real(0.01, 1.0)),
 )
 
 
@@ -78,7 +83,6 @@ class CalibratedCameraNode(ManagedNode):
         self._eye: BoardEye | None = None
         self._verdict = Verdict.UNKNOWN
         self._problem = "no comparison yet"
-        self._stopped_at = float("-inf")
         self._published = False
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -88,6 +92,10 @@ class CalibratedCameraNode(ManagedNode):
             if self._values["watch"] not in WATCHES:
                 raise CalibrationError(
                     f"expected watch to be one of {', '.join(WATCHES)}, got {self._values['watch']!r}"
+                )
+            if self._values["on_bump"] not in REACTIONS:
+                raise CalibrationError(
+                    f"expected on_bump to be one of {', '.join(REACTIONS)}, got {self._values['on_bump']!r}"
                 )
             calibration = Calibration.load(self._values["file"])
         except VipaError as error:
@@ -106,7 +114,7 @@ class CalibratedCameraNode(ManagedNode):
             WatchSettings(self._values["tolerance"], self._values["window"], self._values["patience"])
         )
         self._results = self.create_publisher(HandEyeCalibration, "calibration/result", LATCHED_QOS)
-        self._stop_client = self.create_client(Trigger, "arm/stop")
+        self._reaction = BumpReaction(self, self._values["on_bump"], self._values["slow_speed"])
         self.get_logger().info(f"{self._values['file']}: {calibration.figures}; {calibration.age():.1f} days old")
         return TransitionCallbackReturn.SUCCESS
 
@@ -142,7 +150,7 @@ class CalibratedCameraNode(ManagedNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget the file."""
         self.destroy_publisher(self._results)
-        self.destroy_client(self._stop_client)
+        self._reaction.destroy()
         self._calibration = None
         return TransitionCallbackReturn.SUCCESS
 
@@ -174,7 +182,7 @@ class CalibratedCameraNode(ManagedNode):
         assert self._calibration is not None
         if self._mount.rival:
             if self._published:
-                self._stop_arm(self._mount.rival)
+                self._reaction.misplaced(self._mount.rival, self._wall)
         elif not self._published and self._settled():
             parent_from_root = self._mount.parent_from_root
             if parent_from_root is not None:
@@ -205,9 +213,10 @@ class CalibratedCameraNode(ManagedNode):
             self._problem = str(error)
         self._verdict = self._watch.verdict(self.now)
         if self._verdict is Verdict.BUMPED:
-            self._stop_arm(self._bumped())
+            self._reaction.bumped(self._bumped(), self._wall)
         elif before is Verdict.BUMPED:
-            self.get_logger().info("the camera is seen back in its place; resume the arm with arm/resume")
+            self.get_logger().info("the camera is seen back in its place; a stopped arm goes on with arm/resume")
+            self._reaction.in_place()
         self._report()
 
     def _compare(self, sighting: Sighting) -> str:
@@ -261,19 +270,9 @@ class CalibratedCameraNode(ManagedNode):
             f"be, {allowed:.1f} mm are allowed; put camera (or board) back or calibrate anew, then call arm/resume"
         )
 
-    def _stop_arm(self, reason: str) -> None:
-        """Hold the arm, again and again as long as the reason lasts."""
-        now = self._steady.now().nanoseconds * 1e-9
-        if now - self._stopped_at < STOP_AGAIN:
-            return
-        self._stopped_at = now
-        self.get_logger().error(reason)
-        if not self._values["stop_arm"]:
-            return
-        if self._stop_client.service_is_ready():
-            self._stop_client.call_async(Trigger.Request())
-        else:
-            self.get_logger().warning("nobody serves arm/stop: the arm could not be held")
+    @property
+    def _wall(self) -> float:
+        return float(self._steady.now().nanoseconds * 1e-9)
 
     def _report(self) -> None:
         assert self._calibration is not None

@@ -30,6 +30,11 @@ class Worker:
             self._due = True
             self._condition.notify()
 
+    @property
+    def due(self) -> bool:
+        """Whether a run was asked for that has not begun."""
+        return self._due
+
     def end(self, timeout: float = 10.0) -> bool:
         """End after the run in progress, waiting at most ``timeout`` s for it; returns whether it ended."""
         with self._condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +12,29 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header
 from tf2_ros import Buffer, TransformException, TransformListener
 
+from vipa_policy.camera.health import RepeatDetector
 from vipa_policy.contract import ActionContract
-from vipa_policy.errors import ContractMismatch, ObservationError
+from vipa_policy.errors import ContractMismatch, ObservationError, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.nodes.conversions import (
     depth_from_image,
     intrinsics_from_camera_info,
     matrix_from_transform,
+    nanoseconds_of,
     rgb_from_image,
     seconds_of,
+    stamp_from_nanoseconds,
 )
-from vipa_policy.nodes.reception import subscribe
+from vipa_policy.nodes.reception import pixels_of, subscribe
 from vipa_policy.observation import CameraView, Observation
 from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, PartSet, Synchroniser
 
+# s that least latencies of camera and robot may differ by for the way alone: exposure, transfer and driver take time,
+# some tens of ms, and none of them is negative.
+WAY = 0.15
 COLOUR, DEPTH, INTRINSICS, JOINTS = "colour", "depth", "CameraInfo", "joint states"
 TOPICS: dict[str, tuple[type, str]] = {
     COLOUR: (Image, "color/image_raw"),
@@ -40,7 +48,7 @@ class Observed:
     """An observation with what the chunk's header and timings need."""
 
     observation: Observation
-    header: Any  # std_msgs/Header of the reference image, its stamp exact
+    header: Header  # of the reference image; its stamp is exact, and where pictures are stamped late, the capture's
     arrived: float
     skew: float
 
@@ -74,6 +82,7 @@ class Observer:
             for what, (kind, suffix) in TOPICS.items():
                 topics[name, what], kinds[name, what] = f"{prefixes[name]}/{suffix}", kind
         topics["", JOINTS], kinds["", JOINTS] = "joint_states", JointState
+        self._parts = tuple(topics)
         self._synchroniser = Synchroniser(topics, values["slop"], values["timeout"], values["oldest"])
         self.buffer = Buffer(node=node)
         self._listener = TransformListener(self.buffer, node)
@@ -87,10 +96,47 @@ class Observer:
             self._node.destroy_subscription(subscription)
         self._listener.unregister()
 
+    @property
+    def reference(self) -> str:
+        """Name of the camera whose pictures set the instant."""
+        return self._contract.reference_camera
+
     def problem(self, now: float) -> str:
         """Say what is missing at ``now`` (s), "" if nothing is."""
         with self._lock:
             return self._synchroniser.problem(now)
+
+    def least_latencies(self) -> dict[str, float]:
+        """Return by part, "scene colour" or "joint states", the least time in s from stamp to arrival lately."""
+        with self._lock:
+            return {" ".join(part).strip(): self._synchroniser.least_latency(part) for part in self._parts}
+
+    def clock_problem(self) -> str:
+        """Say where stamps of cameras and robot cannot come from one clock, "" where they can."""
+        with self._lock:
+            robot = self._synchroniser.least_latency(("", JOINTS))
+            for camera in self._contract.cameras:
+                seen = self._synchroniser.least_latency((camera.name, COLOUR))
+                if not seen - robot <= WAY and math.isfinite(seen - robot):
+                    return (
+                        f"pictures of camera {camera.name} arrive {seen:.3f} s after their stamp at the earliest, "
+                        f"joint states after {robot:.3f} s: do camera and arm share a clock?"
+                    )
+        return ""
+
+    def poses(self, stamp: float, frame: str) -> tuple[Array, Array] | None:
+        """Return (4, 4) of the tip and of a camera's frame in the base at ``stamp`` (s), None where TF does not tell.
+
+        Nothing is waited for.
+        """
+        moment = Time(nanoseconds=round(stamp * 1e9))
+        base = self._values["base_frame"]
+        try:
+            tip = self.buffer.lookup_transform(base, self._contract.tip_frame, moment).transform
+            camera = self.buffer.lookup_transform(base, frame, moment).transform
+            return matrix_from_transform(tip), matrix_from_transform(camera)
+        except (TransformException, VipaError):
+            return None
 
     def clear(self) -> None:
         """Forget everything that arrived."""
@@ -129,15 +175,29 @@ class Observer:
         return prefixes
 
     def _receiver(self, part: Part) -> Callable[[float, bytes], None]:
+        delay = 0.0 if part[1] == JOINTS else self._values["image_delay"]
+        watched = RepeatDetector() if part[1] in (COLOUR, DEPTH) and self._values["refuse_repeats"] else None
+
         def receive(stamp: float, serialised: bytes) -> None:
             now = self._node.get_clock().now().nanoseconds * 1e-9
+            repeated = watched is not None and _repeats(watched, serialised)
             with self._lock:
-                self._synchroniser.add(part, stamp, serialised, now)
+                if repeated:
+                    self._synchroniser.repeat(part, now)
+                    return
+                self._synchroniser.add(part, stamp - delay, serialised, now)
                 complete = part[1] != JOINTS and self._synchroniser.has_new()
             if complete:
                 self._notify()
 
         return receive
+
+    def _captured(self, header: Header) -> Header:
+        """Return the header of a picture with the stamp of its capture."""
+        if not self._values["image_delay"]:
+            return header
+        nanoseconds = nanoseconds_of(header.stamp) - round(self._values["image_delay"] * 1e9)
+        return Header(stamp=stamp_from_nanoseconds(nanoseconds), frame_id=header.frame_id)
 
     def _build(self, parts: PartSet) -> Observed:
         images: dict[str, tuple[Image, Image, CameraInfo]] = {}
@@ -147,7 +207,7 @@ class Observer:
                 for what in (COLOUR, DEPTH, INTRINSICS)
             )
             images[camera.name] = (colour, depth, info)
-        header = images[self._contract.reference_camera][0].header
+        header = self._captured(images[self._contract.reference_camera][0].header)
         joints = deserialize_message(parts.parts["", JOINTS][1], JointState)
         # The tip first: once TF has arrived for it, it has arrived for the cameras the arm carries too.
         camera_from_tip = self._transform(header, self._contract.tip_frame, header.stamp)
@@ -171,7 +231,7 @@ class Observer:
             rgb=rgb_from_image(colour),
             depth=depth_from_image(depth),
             intrinsics=intrinsics_from_camera_info(info, colour.width, colour.height),
-            reference_from_camera=self._transform(header, colour.header.frame_id, colour.header.stamp),
+            reference_from_camera=self._transform(header, colour.header.frame_id, self._captured(colour.header).stamp),
         )
 
     def _transform(self, header: Any, source: str, stamp: Any) -> Array:
@@ -210,3 +270,11 @@ class Observer:
                 "set gripper_joints"
             )
         return float(sum(positions[name] for name in wanted))
+
+
+def _repeats(detector: RepeatDetector, serialised: bytes) -> bool:
+    pixels = pixels_of(serialised)
+    if pixels is None:
+        return False
+    detector.take(pixels)
+    return detector.repeated

@@ -5,56 +5,47 @@ See docs/nodes/policy.md. Guarded by tests/graph/test_policy_node.py.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PointStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
 from vipa_msgs.msg import ActionChunk, ChunkTimings, ExecutionState, PolicyStatus
+from vipa_policy.chunk_latency import ChunkLatency, Instants
+from vipa_policy.clock_watch import ClockWatch
 from vipa_policy.errors import InstructionError, ObservationError, VipaError
-from vipa_policy.instruction import Change, InstructionLatch
+from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
 from vipa_policy.nodes.commitment import Commitment, Published
 from vipa_policy.nodes.conversions import chunk_to_message, point_from_array, seconds_of, stamp_from_seconds
+from vipa_policy.nodes.delay_watch import DelayWatch
 from vipa_policy.nodes.inference import Worker
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.observer import Observed, Observer
 from vipa_policy.nodes.parameters import values_of
 from vipa_policy.nodes.policy_interface import Loader, Loading, Policy, load
 from vipa_policy.nodes.policy_parameters import DECLARATIONS
+from vipa_policy.nodes.policy_teller import PolicyTeller
 from vipa_policy.observation import Chunk, CommittedTail
 
 INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WATCHING = 0.01  # s of wall time between two looks at what is missing
-HEARTBEAT = 1.0  # s of wall time between two statuses that say the same
-REMEMBERED = 50  # chunks that median and rate are taken over
 
-_NO_DIGITS = str.maketrans("", "", "0123456789")
 
-NAMES = {
-    getattr(PolicyStatus, name): name
-    for name in ("WAITING", "RUNNING", "STOPPED", "REFUSED", "NO_OBSERVATION", "FAILED")
-}
-LEVELS = {
-    PolicyStatus.WAITING: DiagnosticStatus.OK,
-    PolicyStatus.RUNNING: DiagnosticStatus.OK,
-    PolicyStatus.STOPPED: DiagnosticStatus.OK,
-    PolicyStatus.REFUSED: DiagnosticStatus.WARN,
-    PolicyStatus.NO_OBSERVATION: DiagnosticStatus.WARN,
-    PolicyStatus.FAILED: DiagnosticStatus.ERROR,
-}
+class Work(NamedTuple):
+    """When a prediction began and was done, s of ROS time, and how long it took, s of wall time."""
+
+    began: float
+    inferred: float
+    inference: float
 
 
 class PolicyNode(ManagedNode):
@@ -78,14 +69,10 @@ class PolicyNode(ManagedNode):
         self._epoch = 0  # counts what makes a prediction in progress worthless
         self._chunk_id = 0
         self._last_stamp = float("-inf")
-        self._state, self._reason = PolicyStatus.WAITING, "not configured yet"
-        self._status_sent = float("-inf")
-        self._inference: deque[float] = deque(maxlen=REMEMBERED)
-        self._published_at: deque[float] = deque(maxlen=REMEMBERED)
-        self._skew = 0.0
-        self._clock_value, self._clock_moved = 0.0, time.monotonic()
+        self._clock_watch = ClockWatch(0.0, time.monotonic())
+        self._delay_watch: DelayWatch | None = None
         super().__init__("policy", DECLARATIONS, **options)
-        self._status = self.create_publisher(PolicyStatus, "policy/status", LATCHED_QOS)
+        self._teller = PolicyTeller(self, self._latch, self._warnings)
 
     # Lifecycle
 
@@ -101,6 +88,9 @@ class PolicyNode(ManagedNode):
         except Exception as error:  # noqa: BLE001 - out of memory, for one, must leave the node up, with its reason
             self.get_logger().error(traceback.format_exc())
             return self._fail_to_configure(f"cannot run checkpoint {checkpoint!r}: {type(error).__name__}: {error}")
+        self._teller.policy = self._policy
+        self._teller.latency = ChunkLatency(self._values["latency_budget"])
+        self._delay_watch = DelayWatch(self._observer, self._values)
         self._chunks = self.create_publisher(ActionChunk, "policy/chunk", NEWEST_QOS)
         self._pointed = self.create_publisher(PointStamped, "policy/pointed", NEWEST_QOS)
         self._subscriptions_made = [
@@ -113,7 +103,7 @@ class PolicyNode(ManagedNode):
 
     def _fail_to_configure(self, reason: str) -> TransitionCallbackReturn:
         self.get_logger().error(reason)
-        self._policy = None
+        self._policy = self._teller.policy = None
         self._set_state(PolicyStatus.FAILED, reason)
         return TransitionCallbackReturn.FAILURE
 
@@ -122,7 +112,7 @@ class PolicyNode(ManagedNode):
         self._worker = Worker(self._infer)
         # Wall time: what watches for losses must not stand still with the clock.
         self._watch = self.create_timer(WATCHING, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._clock_moved = time.monotonic()
+        self._clock_watch = ClockWatch(self.now, time.monotonic())
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -140,28 +130,31 @@ class PolicyNode(ManagedNode):
             self.destroy_subscription(subscription)
         self.destroy_publisher(self._chunks)
         self.destroy_publisher(self._pointed)
-        self._policy = self._observer = None
+        self._policy = self._observer = self._delay_watch = self._teller.policy = None
         self._commitment = Commitment()  # chunks of another checkpoint may mean something else
         self._set_state(PolicyStatus.WAITING, "not configured")
         return TransitionCallbackReturn.SUCCESS
 
     def begin_finish(self, reason: str) -> None:
-        """Tell that nothing follows."""
+        """Tell at once that nothing follows; what is being predicted is waited for after that."""
+        with self._lock:
+            self._epoch += 1
+            self._set_state(PolicyStatus.WAITING, f"the policy node ends: {reason}")
         self._end_worker()
-        self._set_state(PolicyStatus.WAITING, f"the policy node ends: {reason}")
 
     def diagnostic_values(self) -> Mapping[str, str]:
-        """What runs where, and how fast."""
+        """What runs where, how fast, for which words, and how good the stamps are."""
         with self._lock:
+            latencies = self._observer.least_latencies() if self._observer is not None else {}
             return {
-                "state": NAMES[self._state],
-                "instruction": self._latch.instruction,
-                "checkpoint": self._policy.name if self._policy else "",
-                "device": str(self._policy.device) if self._policy else "",
-                "inference p50 (s)": f"{self._median():.4f}",
-                "rate (Hz)": f"{self._rate():.2f}",
-                "skew (s)": f"{self._skew:.4f}",
+                **self._teller.values(),
+                **{f"least latency of {part} (s)": f"{seconds:.4f}" for part, seconds in latencies.items()},
             }
+
+    def _warnings(self) -> str:
+        if self._observer is None or self._delay_watch is None:
+            return ""
+        return self._delay_watch.warning or self._observer.clock_problem()
 
     # What is heard
 
@@ -170,19 +163,24 @@ class PolicyNode(ManagedNode):
             changed = self._react(self._latch.offer(message.data, self.now))
             if changed:
                 # The arm may not have heard it: it is told now, not with the next heartbeat.
-                self._publish_status()
+                self._teller.publish()
 
     def _react(self, change: Change) -> bool:
         """Act on what an instruction changed, the lock held; returns whether it changed anything."""
         if change is Change.NONE:
             return False
         self._epoch += 1
+        self._teller.history.in_force(self._words(), self._latch.heard_stamp)
         if change is Change.NEW:
             self._refusal = self._check(self._latch.instruction)
         self._look_around()
         if self._worker is not None:
             self._worker.notify()
         return True
+
+    def _words(self) -> str:
+        """What is in force: words, or the stop that is latched."""
+        return STOP_WORD if self._latch.stopped else self._latch.instruction
 
     def _check(self, words: str) -> str:
         assert self._policy is not None
@@ -205,6 +203,8 @@ class PolicyNode(ManagedNode):
                 self._latch.stop()
             else:
                 self._latch.resume()
+            if self._words():
+                self._teller.history.in_force(self._words(), self.now)
             self._epoch += 1
             self._look_around()
 
@@ -230,27 +230,22 @@ class PolicyNode(ManagedNode):
                 problem = self._clock_problem() or self._observer.problem(self.now)
                 if problem:
                     self._lose(problem)
-                elif self._state not in (PolicyStatus.RUNNING, PolicyStatus.NO_OBSERVATION, PolicyStatus.FAILED):
+                elif self._teller.state not in (PolicyStatus.RUNNING, PolicyStatus.NO_OBSERVATION, PolicyStatus.FAILED):
                     self._set_state(PolicyStatus.NO_OBSERVATION, "the first prediction is under way")
-            if time.monotonic() - self._status_sent > HEARTBEAT:
-                self._publish_status()
+            self._teller.beat()
 
     def _clock_problem(self) -> str:
-        value, wall = self.now, time.monotonic()
-        if value < self._clock_value - 1.0 and self._observer is not None:
+        wall = time.monotonic()
+        if self._clock_watch.look(self.now, wall) and self._observer is not None:
             self.get_logger().warning("the clock jumped back; all inputs are forgotten")
             self._observer.clear()
             self._last_stamp = float("-inf")
-        if value != self._clock_value:
-            self._clock_value, self._clock_moved = value, wall
-        silent = wall - self._clock_moved
-        if silent > self._values["clock_timeout"]:
-            return f"the clock stands still for {silent:.0f} s: is the simulator alive?"
-        return ""
+            return "the clock jumped back; all inputs are forgotten"
+        return self._clock_watch.problem(wall, self._values["clock_timeout"])
 
     def _lose(self, reason: str) -> None:
         """No observation: drop what is being predicted."""
-        if self._state != PolicyStatus.NO_OBSERVATION:
+        if self._teller.state != PolicyStatus.NO_OBSERVATION:
             self._epoch += 1
         self._set_state(PolicyStatus.NO_OBSERVATION, reason)
 
@@ -276,7 +271,10 @@ class PolicyNode(ManagedNode):
                 seed=None if seed < 0 else seed,
                 flow_steps=flow_steps or None,
             )
-            self._publish(chunk, observed, time.monotonic() - began, began_at, epoch)
+            inference = time.monotonic() - began
+            published = self._publish(chunk, observed, Work(began_at, self.now, inference), epoch)
+            if published and self._delay_watch is not None:
+                self._watch_delay(self._delay_watch, observed)
         except ObservationError as error:
             with self._lock:
                 self._lose(str(error))
@@ -293,17 +291,15 @@ class PolicyNode(ManagedNode):
             commitment = self._commitment
         return commitment.tail(policy.contract, words, self.now, lambda frame: observer.camera_from(observed, frame))
 
-    def _publish(self, chunk: Chunk, observed: Observed, inference: float, began: float, epoch: int) -> None:
+    def _publish(self, chunk: Chunk, observed: Observed, work: Work, epoch: int) -> bool:
+        """Publish a chunk, unless words, a stop or a loss that came meanwhile make it worthless; returns whether."""
         with self._lock:
-            # Words, a stop or a loss that came meanwhile make the prediction worthless.
             if epoch != self._epoch or self._policy is None or self._worker is None:
-                return
-            inferred = self.get_clock().now().to_msg()
+                return False
             self._chunk_id += 1
             self._last_stamp = observed.observation.stamp
-            self._skew = observed.skew
-            self._inference.append(inference)
-            self._published_at.append(self.now)
+            self._teller.skew = observed.skew
+            published = self.now
             message = chunk_to_message(
                 chunk,
                 self._policy.contract,
@@ -312,55 +308,43 @@ class PolicyNode(ManagedNode):
                 ChunkTimings(
                     captured=observed.header.stamp,
                     synchronised=stamp_from_seconds(observed.arrived),
-                    inferred=inferred,
-                    published=self.get_clock().now().to_msg(),
+                    inferred=stamp_from_seconds(work.inferred),
+                    published=stamp_from_seconds(published),
                     skew=float(observed.skew),
-                    inference=float(inference),
+                    inference=float(work.inference),
                 ),
             )
+            message.run = self._teller.run
             self._set_state(PolicyStatus.RUNNING, "")
             self._chunks.publish(message)
-            published = Published(self._chunk_id, chunk.stamp, chunk.instruction)
-            self._commitment.published(published, self.now - began)
+            instants = Instants(observed.observation.stamp, observed.arrived, work.began, work.inferred, published)
+            self._teller.latency.add(instants, work.inference)
+            if self._teller.history.chunk(self._chunk_id, self._latch.instruction, published):
+                self._teller.publish()  # whoever waits for these words to be used is told at once
+            self._commitment.published(
+                Published(self._chunk_id, chunk.stamp, chunk.instruction), published - work.began
+            )
             if chunk.pointed is not None:
                 self._pointed.publish(PointStamped(header=observed.header, point=point_from_array(chunk.pointed)))
+            return True
+
+    def _watch_delay(self, watch: DelayWatch, observed: Observed) -> None:
+        """Compare pictures with the arm's motion, in the time before the next observation."""
+        worker = self._worker
+        try:
+            watch.take(observed)
+            watch.work(idle=worker is None or not worker.due)
+        except Exception:  # noqa: BLE001 - an estimate beside the work must not end the work
+            self.get_logger().error(f"the delay of pictures is no longer watched: {traceback.format_exc()}")
+            self._delay_watch = None
+        with self._lock:
+            self._teller.delay = watch.estimate
 
     # What is told
 
     def _set_state(self, state: int, reason: str) -> None:
-        """Set state and reason; published at once where they are new but for their figures, else with the heartbeat."""
         with self._lock:
-            changed = (state, without_figures(reason)) != (self._state, without_figures(self._reason))
-            self._state, self._reason = state, reason
-            if changed:
-                self._publish_status()
-
-    def _publish_status(self) -> None:
-        self._status_sent = time.monotonic()
-        message = PolicyStatus(
-            state=self._state,
-            instruction=self._latch.instruction,
-            chunk_id=self._chunk_id,
-            reason=self._reason,
-            checkpoint=self._policy.name if self._policy else "",
-            device=str(self._policy.device) if self._policy else "",
-            inference_p50=self._median(),
-            rate=self._rate(),
-            heard=self._latch.heard,
-            heard_stamp=stamp_from_seconds(self._latch.heard_stamp),
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(message)
-        text = NAMES[self._state].lower() + (f": {self._reason}" if self._reason else "")
-        self.diagnostics.report(LEVELS[self._state], text)
-
-    def _median(self) -> float:
-        return statistics.median(self._inference) if self._inference else 0.0
-
-    def _rate(self) -> float:
-        if len(self._published_at) < 2 or self._published_at[-1] <= self._published_at[0]:
-            return 0.0
-        return (len(self._published_at) - 1) / (self._published_at[-1] - self._published_at[0])
+            self._teller.set(state, reason)
 
     def _end_worker(self) -> None:
         worker, self._worker = self._worker, None
@@ -368,11 +352,6 @@ class PolicyNode(ManagedNode):
             self._epoch += 1
         if worker is not None and not worker.end():
             self.get_logger().warning("the prediction in progress did not end; its result will be dropped")
-
-
-def without_figures(text: str) -> str:
-    """Return a text without its digits: a time that grows makes no new reason."""
-    return text.translate(_NO_DIGITS)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -26,6 +26,26 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ),
     ("slop", 0.02, "s, largest difference of stamps within one observation", real(0.0, 0.2)),
     ("timeout", 0.125, "s without a part of the observation after which it counts as lost", real(0.02, 5.0)),
+    (
+        "refuse_repeats",
+        True,
+        "whether a picture that repeats the one before bit for bit counts as none, whatever its stamp; false for "
+        "simulated cameras without noise",
+        FREE,
+    ),
+    (
+        "image_delay",
+        0.0,
+        "s by which pictures are stamped later than they were taken, by the clock of TF; taken off every stamp",
+        real(-0.5, 0.5),
+    ),
+    (
+        "delay_tolerance",
+        0.025,
+        "s by which the delay estimated from motion may differ from image_delay before it is warned of",
+        real(0.001, 1.0),
+    ),
+    ("latency_budget", 0.2, "s from capture to publication; chunks that took longer are counted", real(0.001, 10.0)),
     ("oldest", 0.3, "s, age of an image beyond which it is not used", real(0.02, 5.0)),
     ("tf_wait", 0.06, "s of wall time an image waits for the transform at its stamp", real(0.0, 0.5)),
     ("clock_timeout", 1.0, "s of wall time without progress of the clock after which it is lost", real(0.1, 60.0)),

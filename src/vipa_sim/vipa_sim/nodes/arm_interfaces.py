@@ -13,6 +13,10 @@ from rclpy.node import Node
 
 from vipa_sim.cell import Cell
 from vipa_sim.nodes.cell_parameters import CellParameters
+from vipa_sim.nodes.fake_franka_gripper import FakeFrankaGripper
+from vipa_sim.nodes.fake_gripper_controller import FakeGripperController
+from vipa_sim.nodes.fake_joint_trajectory import FakeJointTrajectory
+from vipa_sim.nodes.fake_servo import FakeServo
 from vipa_sim.nodes.gripper_server import GripperServer
 from vipa_sim.nodes.target_input import TargetInput
 
@@ -42,10 +46,16 @@ class GripperInterface(Protocol):
 
 ARM_INTERFACES: Mapping[str, Callable[[Node, Cell, CellParameters], ArmInterface]] = {
     "pose": lambda node, cell, values: TargetInput(node, cell, values.largest_jump),
+    "servo": lambda node, cell, values: FakeServo(node, cell),
+    "joint_trajectory": lambda node, cell, values: FakeJointTrajectory(node, cell),
 }
 """By the value of the parameter ``arm_interface``."""
 
-GRIPPER_INTERFACES: Mapping[str, Callable[[Node, Cell], GripperInterface]] = {"move": GripperServer}
+GRIPPER_INTERFACES: Mapping[str, Callable[[Node, Cell], GripperInterface]] = {
+    "move": GripperServer,
+    "franka": FakeFrankaGripper,
+    "gripper_command": FakeGripperController,
+}
 """By the value of the parameter ``gripper_interface``."""
 
 

@@ -36,7 +36,8 @@ from vipa_sim.frames import MovingFrames
 from vipa_sim.nodes import cell_parameters
 from vipa_sim.nodes.arm_interfaces import make_interfaces
 from vipa_sim.nodes.cell_messages import cell_state
-from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms
+from vipa_sim.nodes.cell_publishers import ArmPublisher, CameraPublisher, StaticTransforms, publish_description
+from vipa_sim.nodes.driver_server import DriverServer
 from vipa_sim.nodes.start_checks import find_rival, stay_on_loopback
 from vipa_sim.nodes.trial_server import TrialServer
 from vipa_sim.pacing import NANOSECONDS, FrameSchedule, Pacer
@@ -95,6 +96,7 @@ class CellNode(Node):
         self._frames = MovingFrames(self._cell)
         self._arm = ArmPublisher(self, self._cell.joint_names, self._frames.edges)
         self._static = StaticTransforms(self)
+        self._description = publish_description(self)
         self._cameras = {
             name: CameraPublisher(self, namespace, optical_frame, values.image_width, values.image_height)
             for name, namespace, optical_frame in self._camera_topics()
@@ -102,6 +104,7 @@ class CellNode(Node):
         self._state = self.create_publisher(CellState, "cell/state", QoSProfile(depth=5))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         self._driver, self._gripper = make_interfaces(self, self._cell, values)
+        self._health = DriverServer(self, self._cell, self._tick_seconds)
         self._trials = TrialServer(
             self, self._cell.snapshot, lambda: self._cell.base_from_tip[:3, 3], self._tick_seconds
         )
@@ -131,7 +134,11 @@ class CellNode(Node):
 
     def _tick(self) -> None:
         self._pacer.tick()
-        self._driver.update(self._stamp_ns / NANOSECONDS)
+        if self._health.ready:
+            self._driver.update(self._stamp_ns / NANOSECONDS)
+        else:
+            # A driver that does not move takes no targets, and none from before when it does again.
+            self._driver.restart(self._stamp_ns + 1)
         self._cell.step(self._tick_seconds)
         self._tick_count += 1
         self._stamp_ns = round(self._tick_count * NANOSECONDS * self._tick_seconds)
@@ -139,6 +146,7 @@ class CellNode(Node):
         joints = self._cell.joint_positions, self._cell.joint_velocities
         self._arm.publish(stamp, joints, self._frames.read())
         now = self._stamp_ns / NANOSECONDS
+        self._health.update(now, stamp)
         self._gripper.update(now)
         self._trials.update(now, stamp)
         if self._schedule.due(self._stamp_ns):

@@ -17,8 +17,8 @@ CAMERA_POSE_HELP = (
 )
 CHOICES = {
     "calibration_board": ("none", "hand", "table"),
-    "arm_interface": ("pose",),
-    "gripper_interface": ("move",),
+    "arm_interface": ("pose", "servo", "joint_trajectory"),
+    "gripper_interface": ("move", "franka", "gripper_command"),
 }
 
 
@@ -80,8 +80,18 @@ DECLARATIONS: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
         FIXED,
     ),
     ("calibration_board", "none", "none, hand or table: what carries a ChArUco board", FIXED),
-    ("arm_interface", "pose", "pose: kind of driver that the arm is commanded through", FIXED),
-    ("gripper_interface", "move", "move: kind of driver that the gripper is commanded through", FIXED),
+    (
+        "arm_interface",
+        "pose",
+        "pose, servo or joint_trajectory: kind of driver that the arm is commanded through",
+        FIXED,
+    ),
+    (
+        "gripper_interface",
+        "move",
+        "move, franka or gripper_command: kind of driver that the gripper is commanded through",
+        FIXED,
+    ),
 )
 
 

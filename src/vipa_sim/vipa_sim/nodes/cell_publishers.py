@@ -10,21 +10,20 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from vipa_policy.geometry import Array
+from vipa_policy.nodes.arm_messages import JointStateMessage, TransformsMessage, static_transforms
 from vipa_policy.nodes.camera_messages import IMAGE_QOS, LATCHED_QOS, ImageMessage
 from vipa_policy.observation import CameraView
 from vipa_sim.camera import depth_to_millimetres
-from vipa_sim.nodes.cell_messages import (
-    JointStateMessage,
-    TransformsMessage,
-    camera_info,
-    static_transforms,
-)
+from vipa_sim.description import robot_description
+from vipa_sim.nodes.cell_messages import camera_info
 
 CLOCK_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 STATE_QOS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
@@ -69,6 +68,13 @@ class StaticTransforms:
         self._known.update({child: (parent, matrix) for parent, child, matrix in transforms})
         triples = [(parent, child, matrix) for child, (parent, matrix) in self._known.items()]
         self._publisher.publish(static_transforms(triples, stamp))
+
+
+def publish_description(node: Node) -> Publisher:
+    """Publish the arm's URDF on ``robot_description`` for whoever comes, as robot_state_publisher does."""
+    publisher = node.create_publisher(String, "robot_description", LATCHED_QOS)
+    publisher.publish(String(data=robot_description()))
+    return publisher
 
 
 class CameraPublisher:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import cv2
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 from vipa_msgs.msg import ExecutionState
 from vipa_policy.nodes.lifetime import Lifetime
@@ -21,7 +19,7 @@ from vipa_sim.experts import instruction
 from vipa_sim.nodes.cell_client import CellClient, Trial
 from vipa_sim.nodes.cell_session import cell_session
 from vipa_sim.nodes.film import Film
-from vipa_sim.nodes.launched_graph import GraphError, free_domain, use_domain
+from vipa_sim.nodes.launched_graph import GraphError, free_domain, use_domain, use_image_profile
 from vipa_sim.overlay import Caption
 from vipa_sim.video import VideoError, VideoWriter
 
@@ -81,16 +79,6 @@ class Demonstration:
             facts += [f"{status.elapsed:.1f} s", f"{1000.0 * status.distance:.0f} mm from the block asked for"]
         verdict = trial.succeeded if trial.finished else None
         self._film.caption = Caption(words, ("   ".join(facts),), verdict)
-
-
-def use_image_profile() -> None:
-    """Let whole pictures through Fast DDS, as the launch file does for its nodes; must run before ``rclpy.init``."""
-    try:
-        profile = Path(get_package_share_directory("vipa_bringup")) / "config" / "fastdds.xml"
-    except PackageNotFoundError:
-        return
-    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        os.environ.setdefault(variable, str(profile))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -1,72 +1,39 @@
-"""The gripper as an arm driver offers it: an action that moves to a width, one goal at a time.
+"""The gripper as this project's own drivers offer it: an action that moves to a width.
 
-A new goal preempts the one before. A goal ends when the width is reached, when the fingers have stopped on something,
-or when it is cancelled. Guarded by tests/graph/test_cell_node.py.
+A goal ends when the width is reached, or when the fingers have stopped on something. Guarded by
+tests/graph/test_cell_node.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action import GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 
 from vipa_msgs.action import MoveGripper
 from vipa_sim.cell import MAXIMUM_WIDTH, Cell
-
-# s for which the fingers must stand before a goal counts as over: a block between them is squeezed and springs back.
-SETTLED = 0.1
-FEEDBACK_PERIOD = 0.1
+from vipa_sim.nodes.finger_goals import FingerGoal, FingerGoals, serve
 
 
 class GripperServer:
-    """Serves ``gripper/move`` from within the cell's loop: nothing here waits."""
+    """Serves ``gripper/move``."""
 
     def __init__(self, node: Node, cell: Cell) -> None:
         """Serve the gripper of ``cell`` on ``node``."""
         self._node = node
         self._cell = cell
-        self._goal: ServerGoalHandle | None = None
-        self._still_since: float | None = None
-        self._next_feedback = 0.0
-        self._server = ActionServer(
-            node,
-            MoveGripper,
-            "gripper/move",
-            execute_callback=lambda goal: MoveGripper.Result(),
-            goal_callback=self._judge_goal,
-            handle_accepted_callback=self._begin,
-            cancel_callback=lambda goal: CancelResponse.ACCEPT,
-        )
-
-    def destroy(self) -> None:
-        """Stop serving."""
-        self._server.destroy()
+        self._goals = FingerGoals(cell)
+        self._server = serve(node, MoveGripper, "gripper/move", self._judge_goal, self._begin)
 
     def update(self, now: float) -> None:
         """Follow the goal at simulated time ``now`` in s."""
-        goal = self._goal
-        if goal is None:
-            return
-        if goal.is_cancel_requested:
-            self._cell.set_gripper(self._cell.gripper_width)
-            self._end(goal, goal.canceled, settled=False)
-        elif self._cell.gripper_moving:
-            self._still_since = None
-        elif self._still_since is None:
-            self._still_since = now
-        elif now - self._still_since >= SETTLED:
-            self._end(goal, goal.succeed, settled=True)
-        if self._goal is not None and now >= self._next_feedback:
-            self._next_feedback = now + FEEDBACK_PERIOD
-            goal.publish_feedback(MoveGripper.Feedback(width=self._cell.gripper_width))
+        self._goals.update(now)
 
     def abort(self) -> None:
         """End a running goal because something else took its place."""
-        if self._goal is not None:
-            self._end(self._goal, self._goal.abort, settled=False)
+        self._goals.abort()
 
     def _judge_goal(self, request: MoveGripper.Goal) -> GoalResponse:
         values = (request.width, request.speed, request.force)
@@ -81,18 +48,11 @@ class GripperServer:
         return GoalResponse.REJECT
 
     def _begin(self, goal: ServerGoalHandle) -> None:
-        self.abort()
-        self._goal, self._still_since = goal, None
-        self._cell.set_gripper(goal.request.width, goal.request.speed, goal.request.force)
+        request = goal.request
+        followed = FingerGoal(goal, self._result, lambda: MoveGripper.Feedback(width=self._cell.gripper_width))
+        self._goals.begin(followed, request.width, request.speed, request.force)
 
-    def _end(self, goal: ServerGoalHandle, transition: Callable[[], None], settled: bool) -> None:
-        """Hand the result to the executor; the goal was left unexecuted until now so that nothing waits for it."""
+    def _result(self, settled: bool) -> tuple[MoveGripper.Result, bool]:
         reached = settled and self._cell.gripper_reached
-        result = MoveGripper.Result(reached=reached, stalled=settled and not reached, width=self._cell.gripper_width)
-
-        def execute(_: ServerGoalHandle) -> MoveGripper.Result:
-            transition()
-            return result
-
-        self._goal = None
-        goal.execute(execute)
+        stalled = settled and not reached
+        return MoveGripper.Result(reached=reached, stalled=stalled, width=self._cell.gripper_width), settled

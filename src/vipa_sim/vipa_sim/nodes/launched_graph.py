@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
 # Domains above would use ports from the range that Linux hands out for outgoing connections.
 LAST_DOMAIN = 101
 # A launch that was asked to stop gives its nodes 5 s for SIGINT and 5 s for SIGTERM before it kills them.
@@ -49,6 +51,16 @@ def use_domain(domain: int) -> None:
     """Put this process and its children on a domain and on the loopback; must run before ``rclpy.init``."""
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def use_image_profile() -> None:
+    """Let whole pictures through Fast DDS, as the launch file does for its nodes; must run before ``rclpy.init``."""
+    try:
+        profile = Path(get_package_share_directory("vipa_bringup")) / "config" / "fastdds.xml"
+    except PackageNotFoundError:
+        return
+    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        os.environ.setdefault(variable, str(profile))
 
 
 class LaunchedGraph:

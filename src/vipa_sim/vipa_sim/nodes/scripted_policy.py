@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 
 import rclpy
 from geometry_msgs.msg import PointStamped
@@ -25,7 +26,8 @@ from tf2_ros import Buffer, TransformException
 
 from vipa_msgs.msg import ActionChunk, CellState, ChunkTimings, ExecutionState, PolicyStatus
 from vipa_policy.geometry import Array, apply
-from vipa_policy.instruction import Change, InstructionLatch
+from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
+from vipa_policy.instruction_history import InstructionHistory
 from vipa_policy.nodes.conversions import (
     chunk_to_message,
     matrix_from_transform,
@@ -34,6 +36,7 @@ from vipa_policy.nodes.conversions import (
     stamp_from_seconds,
 )
 from vipa_policy.nodes.lifetime import Lifetime
+from vipa_policy.nodes.policy_teller import use_to_message
 from vipa_policy.observation import Chunk
 from vipa_policy.presets import franka_contract
 from vipa_sim import experts
@@ -63,6 +66,8 @@ class ScriptedPolicy(Node):
         self._words: experts.Words | None = None
         self._status = PolicyStatus()
         self._chunk_id = 0
+        self._run = uuid.uuid4().hex[:12]
+        self._history = InstructionHistory()
         self._truths: dict[int, CellState] = {}
         self._pictures: dict[int, CameraInfo] = {}
         self._buffer = Buffer()
@@ -95,6 +100,7 @@ class ScriptedPolicy(Node):
         self._arm_stopped = message.stopped
         if message.stopped:
             self._latch.stop()
+            self._note_words()
         elif self._latch.instruction:
             self._latch.resume()
             self._understand()
@@ -108,6 +114,7 @@ class ScriptedPolicy(Node):
         if change is Change.NEW:
             self._understand()
         elif change is Change.STOP:
+            self._note_words()
             self._tell(PolicyStatus.STOPPED, "told to stop")
 
     def _resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -119,11 +126,15 @@ class ScriptedPolicy(Node):
         return response
 
     def _understand(self) -> None:
+        self._note_words()
         try:
             self._words = experts.parse_instruction(self._latch.instruction)
         except ValueError as error:
             self._words = None
             self._tell(PolicyStatus.REFUSED, str(error))
+
+    def _note_words(self) -> None:
+        self._history.in_force(STOP_WORD if self._latch.stopped else self._latch.instruction, self.now)
 
     def _take_truth(self, message: CellState) -> None:
         self._pair(nanoseconds_of(message.header.stamp), truth=message)
@@ -162,9 +173,11 @@ class ScriptedPolicy(Node):
         timings = ChunkTimings(captured=header.stamp, synchronised=now, inferred=now, published=now)
         timings.inference = time.monotonic() - began
         message = chunk_to_message(chunk, self._contract, self._chunk_id, header, timings)
+        message.run = self._run
+        first = self._history.chunk(self._chunk_id, self._latch.instruction, self.now)
         self._chunks.publish(message)
         self._pointed.publish(PointStamped(header=header, point=message.pointed))
-        self._tell(PolicyStatus.RUNNING, "")
+        self._tell(PolicyStatus.RUNNING, "", again=first)
 
     def _predict(self, snapshot: CellSnapshot, camera_from_world: Array, words: experts.Words) -> Chunk:
         """Return the expert's next rows in the camera's frame. Raises KeyError where the cell lacks what was named."""
@@ -182,16 +195,22 @@ class ScriptedPolicy(Node):
             instruction=self._latch.instruction,
         )
 
-    def _tell(self, state: int, reason: str) -> None:
-        """Publish the status where it says something new."""
+    def _tell(self, state: int, reason: str, again: bool = False) -> None:
+        """Publish the status where it says something new, or ``again`` all the same."""
         instruction = self._latch.instruction
-        if (state, reason, instruction) == (self._status.state, self._status.reason, self._status.instruction):
+        if not again and (state, reason, instruction) == (
+            self._status.state,
+            self._status.reason,
+            self._status.instruction,
+        ):
             return
         self._status = PolicyStatus(
             header=Header(stamp=self.get_clock().now().to_msg()),
             state=state,
             instruction=instruction,
-            chunk_id=self._chunk_id,
+            chunk_id=self._history.last_chunk,
+            run=self._run,
+            history=[use_to_message(use) for use in self._history.uses],
             reason=reason,
             checkpoint="scripted",
             device="cpu",

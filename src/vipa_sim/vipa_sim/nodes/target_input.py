@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from vipa_policy.geometry import Array, transform
+from vipa_policy.geometry import Array
+from vipa_policy.nodes.pose_targets import TARGET_QOS, TargetError, check_jump, read_target
 from vipa_sim.cell import BASE_FRAME, Cell
-
-# Rounding of a quaternion in single precision stays far below; an unset one (0, 0, 0, 0) or a swapped one does not.
-QUATERNION_TOLERANCE = 1e-3
-
-TARGET_QOS = QoSProfile(
-    depth=1,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.VOLATILE,
-)
-
-
-class TargetError(Exception):
-    """A pose target that no driver would follow; the text says why and what to send instead."""
-
-
-def read_target(message: PoseStamped, base_frame: str) -> Array:
-    """Return base_from_tip (4, 4) of a target; raises TargetError where it is none."""
-    if message.header.frame_id != base_frame:
-        raise TargetError(
-            f"expected a target in '{base_frame}', got one in '{message.header.frame_id}'; transform it before sending"
-        )
-    place, turn = message.pose.position, message.pose.orientation
-    values = (place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
-    if not all(math.isfinite(value) for value in values):
-        raise TargetError(f"expected finite numbers in a target, got {values}")
-    norm = math.sqrt(sum(value * value for value in values[3:]))
-    if abs(norm - 1.0) > QUATERNION_TOLERANCE:
-        raise TargetError(f"expected a unit quaternion x, y, z, w in a target, got one of norm {norm:.4f}")
-    return transform(values[:3], values[3:])
 
 
 def aim(node: Node, cell: Cell, target: Array) -> None:
@@ -98,9 +65,4 @@ class TargetInput:
         if 0 < stamp_ns < self._not_before_ns:
             raise TargetError("it was made before the cell was reset; the arm stays at its start pose")
         references = [self._cell.base_from_tip] + ([] if self._reference is None else [self._reference])
-        jump = min(float(np.linalg.norm(target[:3, 3] - reference[:3, 3])) for reference in references)
-        if jump > self._largest_jump:
-            raise TargetError(
-                f"it jumps {jump:.3f} m from where the arm is, more than {self._largest_jump} m; "
-                "start from the measured pose and stream small steps"
-            )
+        check_jump(target, references, self._largest_jump)

@@ -1,20 +1,34 @@
-"""`ros2 action`: list and send_goal."""
+"""`ros2 action`: info, list and send_goal."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import rclpy
 from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
-from rclpy.action.graph import get_action_names_and_types
+from rclpy.action.graph import (
+    get_action_client_names_and_types_by_node,
+    get_action_names_and_types,
+    get_action_server_names_and_types_by_node,
+)
 from rclpy.node import Node
 from rosidl_runtime_py import message_to_yaml, set_message_fields
 from rosidl_runtime_py.utilities import get_action
 
-from ..graph import add_graph_arguments, command_node, result_of, settle, wait_until
+from ..graph import (
+    absolute,
+    add_graph_arguments,
+    command_node,
+    full_node_names,
+    result_of,
+    search_seconds,
+    settle,
+    wait_until,
+)
 from ..verbs import add_verbs, load_yaml, positive_float
 
 _CANCEL_S = 5.0
@@ -28,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_verbs(
         parser,
         {
+            "info": ("Print information about an action", _add_info_arguments, _info),
             "list": ("Output a list of action names", _add_list_arguments, _list),
             "send_goal": ("Send an action goal", _add_send_goal_arguments, _send_goal),
         },
@@ -49,6 +64,43 @@ def _list(args: argparse.Namespace) -> None:
         return
     for name, types in actions:
         print(f"{name} [{', '.join(types)}]" if args.show_types else name)
+
+
+def _add_info_arguments(parser: argparse.ArgumentParser) -> None:
+    add_graph_arguments(parser)
+    parser.add_argument("action_name", help="Name of the ROS action to get info (e.g. '/fibonacci')")
+    parser.add_argument("-t", "--show-types", action="store_true", help="Additionally show the action type")
+    parser.add_argument(
+        "-c", "--count", action="store_true", help="Only display the number of action clients and action servers"
+    )
+
+
+def _info(args: argparse.Namespace) -> None:
+    wanted = absolute(args.action_name)
+    with command_node() as node:
+        wait_until(node, lambda: wanted in dict(get_action_names_and_types(node)), search_seconds(args))
+        settle(node, args.spin_time)
+        ends = {
+            "clients": _with_action(node, wanted, get_action_client_names_and_types_by_node),
+            "servers": _with_action(node, wanted, get_action_server_names_and_types_by_node),
+        }
+    print(f"Action: {args.action_name}")
+    for end, found in ends.items():
+        print(f"Action {end}: {len(found)}")
+        if not args.count:
+            for name, types in found:
+                print(f"    {name} [{', '.join(types)}]" if args.show_types else f"    {name}")
+
+
+def _with_action(node: Node, action: str, look_up: Callable[..., Any]) -> list[tuple[str, list[str]]]:
+    """Return the nodes for which ``look_up`` finds the action, with its types."""
+    found = []
+    for full_name in sorted(full_node_names(node, include_hidden=True)):
+        namespace, _, name = full_name.rpartition("/")
+        types = dict(look_up(node, name, namespace or "/")).get(action)
+        if types:
+            found.append((full_name, types))
+    return found
 
 
 def _add_send_goal_arguments(parser: argparse.ArgumentParser) -> None:

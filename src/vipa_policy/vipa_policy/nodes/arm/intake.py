@@ -17,10 +17,13 @@ from vipa_policy.control.executor import Executor
 from vipa_policy.errors import ChunkError, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import InstructionLatch, normalise
+from vipa_policy.nodes.arm.timing import Timing
 from vipa_policy.nodes.conversions import chunk_from_message, matrix_from_transform
 
 # s after new words in which chunks for other words are refused: the policy may hear them later than the arm.
 WORDS_GRACE = 1.0
+# s between two words in the log on chunks that come while the arm takes none.
+TOLD_AGAIN = 10.0
 
 
 class ChunkIntake:
@@ -33,6 +36,8 @@ class ChunkIntake:
         patience: s, how long a chunk waits for its transform.
         latch: the words in force.
         hold: called with the reason where a refused chunk is one to hold for.
+        blocked: says why no chunk is taken now, "" where one is.
+        timing: is told of accepted chunks.
     """
 
     def __init__(
@@ -43,11 +48,14 @@ class ChunkIntake:
         patience: float,
         latch: InstructionLatch,
         hold: Callable[[str], None],
+        blocked: Callable[[], str],
+        timing: Timing,
     ) -> None:
         self._node = node
         self._buffer, self._base, self._patience = buffer, base, patience
         self._latch = latch
-        self._hold = hold
+        self._hold, self._blocked = hold, blocked
+        self._timing = timing
         self._pending: tuple[ActionChunk, float] | None = None
         self.words_since = float("-inf")
         """s, when the words in force were heard."""
@@ -57,14 +65,23 @@ class ChunkIntake:
 
     def offer(self, message: ActionChunk, now: float) -> None:
         """Take a chunk that arrived at ``now`` (s) in the place of one that still waits."""
+        if reason := self._blocked():
+            self._pending = None
+            self.refused += 1
+            self.refusal = f"no chunk is taken: {reason}"
+            self._node.get_logger().warning(self.refusal, throttle_duration_sec=TOLD_AGAIN)
+            return
         self._pending = (message, now)
 
     def clear(self) -> None:
         """Forget a chunk that waits."""
         self._pending = None
 
-    def proceed(self, executor: Executor, now: float) -> None:
-        """Execute the chunk that waits if its transform is there; wait a little for it, then refuse."""
+    def proceed(self, executor: Executor, clock: Callable[[], float]) -> None:
+        """Execute the chunk that waits if its transform is there; wait a little for it, then refuse.
+
+        ``clock`` tells the time in s.
+        """
         if self._pending is None:
             return
         message, arrived = self._pending
@@ -75,7 +92,7 @@ class ChunkIntake:
                 ).transform
             )
         except TransformException as error:
-            if now - arrived > self._patience:
+            if clock() - arrived > self._patience:
                 self._pending = None
                 self._refuse(f"no transform from {message.header.frame_id} at the image's stamp: {error}", hold=True)
             return
@@ -84,27 +101,34 @@ class ChunkIntake:
             self._refuse(str(error), hold=True)
             return
         self._pending = None
-        self._execute(executor, message, base_from_camera, now)
+        self._execute(executor, message, base_from_camera, (arrived, clock))
 
-    def _execute(self, executor: Executor, message: ActionChunk, base_from_camera: Array, now: float) -> None:
+    def _execute(
+        self,
+        executor: Executor,
+        message: ActionChunk,
+        base_from_camera: Array,
+        times: tuple[float, Callable[[], float]],
+    ) -> None:
+        arrived, clock = times
         try:
             chunk, contract = chunk_from_message(message)
         except VipaError as error:
             self._refuse(str(error), hold=True)
             return
+        placed = BaseChunk(
+            identifier=message.id,
+            stamp=chunk.stamp,
+            period=contract.control_period,
+            base_from_tip=base_from_camera @ chunk.camera_from_tip,
+            gripper=chunk.gripper,
+            contract=contract,
+        )
+        transformed = clock()
         try:
-            self._check_words(chunk.instruction, now)
-            executor.accept_chunk(
-                BaseChunk(
-                    identifier=message.id,
-                    stamp=chunk.stamp,
-                    period=contract.control_period,
-                    base_from_tip=base_from_camera @ chunk.camera_from_tip,
-                    gripper=chunk.gripper,
-                    contract=contract,
-                ),
-                now,
-            )
+            self._check_words(chunk.instruction, transformed)
+            executor.accept_chunk(placed, transformed)
+            self._timing.accepted(message, arrived, transformed, clock())
         except VipaError as error:
             # One chunk that is late or repeated is no reason to brake; if none follows, patience ends. One that means
             # other actions is.

@@ -5,24 +5,28 @@ Guarded by tests/graph/test_arm_node.py.
 
 from __future__ import annotations
 
-from builtin_interfaces.msg import Time
-from std_msgs.msg import Header
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from vipa_msgs.msg import ExecutionState
-from vipa_policy.control.executor import Executor
+from vipa_policy.control.executor import Executor, State
+from vipa_policy.control.speed import SpeedOverride
+from vipa_policy.control.supervision import ARMING_GUARDS, Mode, Supervisor
 from vipa_policy.instruction import InstructionLatch
+from vipa_policy.nodes.arm.supervision import ArmSupervision
+from vipa_policy.nodes.arm.timing import Timing
+from vipa_policy.nodes.arm.watch import Watch
 from vipa_policy.nodes.conversions import pose_from_matrix, stamp_from_seconds
 
 TOLD_HOLDS = 3
 
 
 def execution_state(
-    executor: Executor, latch: InstructionLatch, base: str, stamp: Time, tracking_error: float
+    executor: Executor, supervision: ArmSupervision, latch: InstructionLatch, timing: Timing, tracking_error: float
 ) -> ExecutionState:
-    """Return the message of what is executed at a stamp; ``tracking_error`` in m."""
+    """Return the message of what is executed, but for its header; ``tracking_error`` in m."""
     committed, gripper = executor.committed()
+    supervisor = supervision.supervisor
     return ExecutionState(
-        header=Header(frame_id=base, stamp=stamp),
         state=int(executor.state),
         stopped=executor.stopped,
         chunk_id=executor.chunk_id,
@@ -36,6 +40,13 @@ def execution_state(
         seam_gap=executor.seam.gap if executor.chunk_id else 0.0,
         heard=latch.heard,
         heard_stamp=stamp_from_seconds(latch.heard_stamp),
+        mode=int(supervisor.mode),
+        mode_reason=supervisor.advice,
+        guards=[f"{name}: {problem}" for name, problem in supervision.problems.items()],
+        speed=executor.speed,
+        ahead=executor.ahead,
+        first_due=stamp_from_seconds(executor.first_due),
+        timings=timing.message(),
     )
 
 
@@ -52,3 +63,35 @@ def motion_values(executor: Executor) -> dict[str, str]:
             f"{ending.stamp:.2f} s: {ending.reason}" for ending in list(executor.endings)[-TOLD_HOLDS:]
         ),
     }
+
+
+def supervision_values(supervision: ArmSupervision, watch: Watch, speed: SpeedOverride) -> dict[str, str]:
+    """Return mode, guards, contact and speed as pairs for the diagnostics."""
+    supervisor, board = supervision.supervisor, watch.board
+    problems = board.problems
+    contact = f"{watch.contact.force:.1f} {watch.contact.torque:.2f}" if watch.contact.limits.on else "off"
+    told = {
+        "mode": f"{supervisor.mode.name}: {supervisor.advice}" if supervisor.advice else supervisor.mode.name,
+        "last modes": "; ".join(
+            f"{change.stamp:.2f} s: {change.mode.name}, {change.reason}" for change in list(supervisor.changes)[-3:]
+        ),
+        "last recovery": supervision.recovery,
+        "speed": f"{speed.factor:g}" + "".join(f"; {source} {why}" for source, why in speed.reasons.items()),
+        "contact (N, N m)": contact,
+    }
+    for guard in ARMING_GUARDS:
+        state = problems.get(guard.name, "well")
+        told[f"guard {guard.name}"] = f"{state} (since {board.since(guard.name):.2f} s)"
+    return told
+
+
+def level_of(executor: Executor, supervisor: Supervisor) -> tuple[bytes, str]:
+    """Return level and message of the diagnostics."""
+    if supervisor.mode is Mode.FAULT:
+        return DiagnosticStatus.ERROR, f"fault: {supervisor.advice}"
+    if executor.state is State.FOLLOWING:
+        return DiagnosticStatus.OK, "following"
+    state = executor.state.name.lower()
+    if supervisor.armed:
+        return DiagnosticStatus.WARN, f"{state}: {executor.hold_reason}"
+    return DiagnosticStatus.WARN, f"{supervisor.mode.name.lower()}, {state}: {supervisor.advice}"

@@ -12,7 +12,10 @@ from typing import Any, Protocol
 from rclpy.node import Node
 
 from vipa_policy.control.executor import Setpoint
+from vipa_policy.geometry import Array
+from vipa_policy.nodes.controllers.joint_trajectory import JointTrajectoryController
 from vipa_policy.nodes.controllers.pose import PoseController
+from vipa_policy.nodes.controllers.servo import ServoPoseController, ServoTwistController
 
 
 class ArmController(Protocol):
@@ -24,14 +27,25 @@ class ArmController(Protocol):
     def send(self, setpoint: Setpoint) -> None:
         """Hand a setpoint to the driver."""
 
+    def measured(self, base_from_tip: Array, stamp: float) -> None:
+        """Take where the tip was measured to be: base_from_tip (4, 4) at ``stamp`` in s."""
+
     def rest(self) -> None:
         """Nothing follows for now: a driver that goes on with what it was last told is told to stand."""
+
+    def values(self) -> Mapping[str, str]:
+        """Pairs for the diagnostics."""
 
     def destroy(self) -> None:
         """Let go of everything made on the node."""
 
 
-KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], ArmController]] = {"pose": PoseController}
+KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], ArmController]] = {
+    "pose": PoseController,
+    "servo_pose": ServoPoseController,
+    "servo_twist": ServoTwistController,
+    "joint_trajectory": JointTrajectoryController,
+}
 """By the value of the parameter ``controller``: made of the arm node and the values of its parameters."""
 
 

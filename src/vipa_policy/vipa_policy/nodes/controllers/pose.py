@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from vipa_policy.control.executor import Setpoint
+from vipa_policy.geometry import Array
 from vipa_policy.nodes.controllers.topics import sole_stream_problem
 from vipa_policy.nodes.conversions import pose_stamped, stamp_from_seconds
 
@@ -37,8 +38,15 @@ class PoseController:
         stamp = stamp_from_seconds(setpoint.stamp)
         self._publisher.publish(pose_stamped(setpoint.base_from_tip, self._base_frame, stamp))
 
+    def measured(self, base_from_tip: Array, stamp: float) -> None:
+        """Nothing to correct: the driver closes the loop to a pose itself."""
+
     def rest(self) -> None:
         """Nothing to tell: a pose target does not run on."""
+
+    def values(self) -> Mapping[str, str]:
+        """Nothing to tell."""
+        return {}
 
     def destroy(self) -> None:
         """Stop publishing."""

@@ -11,11 +11,16 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 
+from vipa_policy.nodes.grippers.franka_hand import FrankaHandClient
+from vipa_policy.nodes.grippers.gripper_command import GripperCommandClient
 from vipa_policy.nodes.grippers.move import MoveGripperClient
 
 
 class Gripper(Protocol):
     """Sends goals to one kind of gripper driver, one at a time."""
+
+    def problem(self, now: float) -> str:
+        """Say why no goal is taken at ``now`` (s), "" where one is."""
 
     def busy(self, now: float) -> bool:
         """Whether a goal is under way at ``now`` (s), or nobody is there to take one."""
@@ -27,7 +32,11 @@ class Gripper(Protocol):
         """Let go of everything made on the node."""
 
 
-KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], Gripper]] = {"move": MoveGripperClient}
+KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], Gripper]] = {
+    "move": MoveGripperClient,
+    "franka_hand": FrankaHandClient,
+    "gripper_command": GripperCommandClient,
+}
 """By the value of the parameter ``gripper``: made of the arm node and the values of its parameters."""
 
 

@@ -1,0 +1,287 @@
+"""The franka node and its processes against franky-sim's robot: libfranka's own protocol on the loopback.
+
+The robot's end records every command it gets, so what is judged is what arrived, by the robot's own count of time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, WrenchStamped
+from graph.cell_graph import LATCHED, NodeProcess, Observer
+from rclpy.action import ActionClient
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from support.franka_robot import START, SimulatedRobot, free_address
+from tf2_msgs.msg import TFMessage
+
+from vipa_msgs.action import MoveGripper
+from vipa_msgs.msg import DriverStatus
+from vipa_policy.control.kinematics import Kinematics
+from vipa_policy.franka.description import fr3_urdf
+from vipa_policy.franka.follower import FollowerSettings
+from vipa_policy.franka.limits import FR3, JOINT_NAMES
+from vipa_policy.nodes.conversions import pose_stamped, stamp_from_nanoseconds
+from vipa_sim.nodes.launched_graph import free_domain
+
+pytest.importorskip("pylibfranka")
+pytestmark = pytest.mark.graph
+
+BASE, TIP = "fr3_link0", "fr3_hand_tcp"
+PERIOD = 0.01  # s between targets
+# m: of where the tip was last sent, how far it may rest off.
+NEAR = 0.003
+TIMEOUT = 0.4  # s: a busy machine must not tear the stream
+KINEMATICS = Kinematics(fr3_urdf(), BASE, TIP, JOINT_NAMES)
+
+
+class Stage:
+    """Robot, node, and who looks on."""
+
+    def __init__(self, robot: SimulatedRobot, node: NodeProcess, observer: Observer) -> None:
+        self.robot, self.node, self.observer = robot, node, observer
+        self.joints: list[JointState] = observer.listen(JointState, "joint_states")
+        self.transforms: list[TFMessage] = observer.listen(TFMessage, "/tf")
+        self.statuses: list[DriverStatus] = observer.listen(DriverStatus, "driver/status", LATCHED)
+        self.wrenches: list[WrenchStamped] = observer.listen(WrenchStamped, "driver/external_wrench")
+        self.health: list[DiagnosticArray] = observer.listen(DiagnosticArray, "diagnostics")
+        self._targets = observer.node.create_publisher(PoseStamped, "target_pose", 1)
+        self._gripper = ActionClient(observer.node, MoveGripper, "gripper/move")
+
+    def ready(self) -> bool:
+        return bool(self.statuses) and self.statuses[-1].state == DriverStatus.READY
+
+    def wait(self, condition: Any, what: str, patience: float = 40.0) -> None:
+        try:
+            self.observer.wait(condition, what, patience)
+        except AssertionError as error:
+            said = self.statuses[-1].reason if self.statuses else "nothing"
+            raise AssertionError(f"{error}; status: {said}; log:\n{self.node.text()[-3000:]}") from None
+
+    def settle(self) -> None:
+        """Wait until the driver is ready, knows the fingers, and has a subscriber's ear."""
+        self.wait(lambda: self.ready() and self._targets.get_subscription_count() > 0, "a driver that is ready")
+        self.wait(lambda: bool(self.joints) and len(self.joints[-1].name) == 9, "the fingers")
+
+    def tip(self) -> np.ndarray:
+        return KINEMATICS.forward(np.array(self.joints[-1].position[:7]))
+
+    def publish(self, pose: np.ndarray, frame: str = BASE, age: float = 0.0) -> None:
+        stamp = self.observer.node.get_clock().now().nanoseconds - round(age * 1e9)
+        self._targets.publish(pose_stamped(pose, frame, stamp_from_nanoseconds(stamp)))
+
+    def stream(self, start: np.ndarray, way: np.ndarray, seconds: float) -> None:
+        """Lead the tip from a pose (4, 4) along a straight way (3,) in m, from and to rest, and hold it there."""
+        pose = start.copy()
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < seconds + 0.3:
+            share = min(elapsed / seconds, 1.0)
+            pose[:3, 3] = start[:3, 3] + way * (share**3 * (10.0 - 15.0 * share + 6.0 * share * share))
+            self.publish(pose)
+            self.observer.executor.spin_once(timeout_sec=0.0)
+            time.sleep(max(0.0, PERIOD - (time.monotonic() - began - elapsed)))
+
+    def lead(self, way: np.ndarray, seconds: float) -> None:
+        """Lead the tip by a way (3,) in m; where a busy machine tears the stream, from where the arm stopped, anew."""
+        start = self.tip()
+        goal = start[:3, 3] + way
+        for _ in range(6):
+            here = start.copy()
+            here[:3, 3] = self.tip()[:3, 3]
+            self.stream(here, goal - here[:3, 3], seconds)
+            self.rest()
+            if np.linalg.norm(self.tip()[:3, 3] - goal) < NEAR:
+                return
+        raise AssertionError(f"the tip is at {self.tip()[:3, 3]}, was led to {goal}; log:\n{self.node.text()[-3000:]}")
+
+    def rest(self) -> None:
+        """Wait until the driver says that it stands, as its diagnostics have it."""
+        count = len(self.health) + 1  # the next may be under way already
+        self.wait(
+            lambda: any(self.value(array, "motion") == "standing" for array in self.health[count:]),
+            "an arm that stands",
+        )
+
+    @staticmethod
+    def value(array: DiagnosticArray, key: str) -> str:
+        return next((value.value for item in array.status for value in item.values if value.key == key), "")
+
+    def recover(self) -> Trigger.Response:
+        response: Trigger.Response = self.observer.call(Trigger, "driver/recover", Trigger.Request())
+        return response
+
+    def move_gripper(self, width: float, force: float = 0.0) -> Any:
+        self.wait(self._gripper.server_is_ready, "gripper/move")
+        handle = self.observer.complete(
+            self._gripper.send_goal_async(MoveGripper.Goal(width=width, force=force)), "an answer to a gripper goal"
+        )
+        return (
+            self.observer.complete(handle.get_result_async(), "the end of a gripper goal") if handle.accepted else None
+        )
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("franka")
+    domain = free_domain()
+    with SimulatedRobot(folder) as robot, Observer(domain) as observer:
+        parameters = {"robot_ip": robot.address, "world_frame": "world", "retry": 0.2, "timeout": TIMEOUT}
+        node = NodeProcess("vipa_policy.nodes.franka_node", dict(parameters), domain, folder / "node.log")
+        try:
+            made = Stage(robot, node, observer)
+            made.settle()
+            yield made
+        finally:
+            assert node.stop() == 0, node.text()
+
+
+def assert_within_limits(stage: Stage) -> None:
+    """Divided differences of every motion's commands, over the robot's own time, within what the driver may use."""
+    times, commands = stage.robot.commands()
+    assert len(times) > 100
+    settings = FollowerSettings()
+    for motion in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > 20.0) + 1):
+        seconds, places = 0.001 * times[motion], commands[motion]
+        lags = 0.001 * np.arange(1, 4)
+        # It stood before and after.
+        values = np.vstack([np.tile(places[0], (3, 1)), places])
+        stamps = np.concatenate([seconds[0] - lags[::-1], seconds])
+        for order, name in enumerate(("velocity", "acceleration", "jerk"), start=1):
+            # Mean of a derivative over its points, however unevenly they lie (Newton).
+            span = stamps[order:] - stamps[:-order]
+            values = np.diff(values, axis=0) * order / span[:, None]
+            for joint, limit in enumerate(FR3):
+                allowed = getattr(limit, name) * getattr(settings, name)
+                assert np.abs(values[:, joint]).max(initial=0.0) <= allowed * 1.001, (name, joint)
+
+
+def test_joint_states_transforms_and_wrench_come(stage: Stage) -> None:
+    joints = stage.joints[-1]
+    assert list(joints.name) == [*JOINT_NAMES, "fr3_finger_joint1", "fr3_finger_joint2"]
+    assert np.allclose(joints.position[:7], START, atol=0.02)
+    assert joints.position[7] == pytest.approx(0.02, abs=0.002)
+    stage.wait(lambda: bool(stage.transforms) and bool(stage.wrenches), "transforms and a wrench")
+    edges = {(item.header.frame_id, item.child_frame_id) for item in stage.transforms[-1].transforms}
+    assert edges == {
+        *((f"fr3_link{number}", f"fr3_link{number + 1}") for number in range(7)),
+        ("fr3_hand", "fr3_leftfinger"),
+        ("fr3_hand", "fr3_rightfinger"),
+    }
+    assert stage.wrenches[-1].header.frame_id == BASE
+    assert stage.statuses[-1].hardware == f"FR3 at {stage.robot.address}"
+
+
+def test_a_stream_is_followed_within_limits(stage: Stage) -> None:
+    stage.lead(np.array([0.03, 0.10, -0.05]), 1.5)
+    assert_within_limits(stage)
+
+
+def test_a_stream_that_breaks_off_is_a_stop_in_place(stage: Stage) -> None:
+    start = stage.tip()
+    torn = start.copy()
+    for step in range(1, 40):
+        torn[1, 3] = start[1, 3] - 0.0012 * step * min(1.0, step / 20)
+        stage.publish(torn)
+        stage.observer.executor.spin_once(timeout_sec=0.0)
+        time.sleep(PERIOD)
+    stage.rest()
+    assert f"no target for {TIMEOUT} s" in stage.node.text()
+    assert_within_limits(stage)
+    _, commands = stage.robot.commands()
+    moved = np.flatnonzero(np.abs(np.diff(commands, axis=0)).max(axis=1) > 0.0)
+    assert moved[-1] < len(commands) - 10  # it was told to stand, not left alone
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"frame": "camera_link"}, "expected a target in 'fr3_link0'"),
+        ({"age": 3.0}, "it is 3.0"),
+        ({"offset": 0.3}, "it jumps 0.300 m"),
+        ({"offset": float("nan")}, "expected finite numbers in a target"),
+    ],
+)
+def test_a_target_that_is_none_is_refused_and_moves_nothing(stage: Stage, change: dict[str, Any], words: str) -> None:
+    pose = stage.tip()
+    pose[0, 3] += change.get("offset", 0.001)
+    before = stage.robot.commands()[1]
+    count = len(stage.health)
+    stage.publish(pose, change.get("frame", BASE), change.get("age", 0.0))
+    stage.wait(lambda: any(words in stage.value(array, "last refusal") for array in stage.health[count:]), f"'{words}'")
+    after = stage.robot.commands()[1]
+    assert np.array_equal(after[len(before) :], np.tile(before[-1], (len(after) - len(before), 1)))
+
+
+def test_the_hand_moves_open_and_grasps_closed(stage: Stage) -> None:
+    opened = stage.move_gripper(0.07).result
+    assert opened.reached
+    assert opened.width == pytest.approx(0.07, abs=0.003)
+    stage.wait(lambda: stage.joints[-1].position[7] == pytest.approx(0.035, abs=0.002), "open fingers")
+    stage.robot.tell("block 0.04")
+    held = stage.move_gripper(0.0, force=15.0).result
+    assert (held.reached, held.stalled) == (False, True)
+    assert held.width == pytest.approx(0.04, abs=0.003)
+    stage.robot.tell("free")
+    assert stage.move_gripper(0.2) is None
+    assert "expected a width of 0 to 0.08 m" in stage.node.text()
+
+
+def test_a_reflex_is_a_fault_with_its_name_until_recovered(stage: Stage) -> None:
+    stage.lead(np.array([0.0, 0.04, 0.0]), 0.5)
+    pose = stage.tip()
+    stage.robot.tell("reflex")
+    stage.publish(pose)
+    stage.wait(lambda: stage.statuses[-1].state == DriverStatus.FAULT, "a fault")
+    assert "cartesian_reflex" in stage.statuses[-1].reason
+    before = len(stage.robot.commands()[0])
+    stage.publish(pose)
+    answer = stage.recover()
+    assert answer.success, answer.message
+    stage.wait(stage.ready, "a driver that is ready again")
+    assert len(stage.robot.commands()[0]) == before  # recovery moves nothing, nor does what came before
+    stage.lead(np.array([0.0, -0.04, 0.0]), 0.6)
+    assert_within_limits(stage)
+
+
+def test_the_stop_button_is_told_and_passes(stage: Stage) -> None:
+    stage.robot.tell("pressed")
+    stage.wait(lambda: stage.statuses[-1].state == DriverStatus.UNAVAILABLE, "an arm that is stopped")
+    assert "stop button" in stage.statuses[-1].reason
+    assert not stage.recover().success
+    stage.robot.tell("released")
+    stage.wait(lambda: stage.statuses[-1].state != DriverStatus.UNAVAILABLE, "an arm that is no longer stopped")
+    assert stage.recover().success  # where it moved when it was stopped, that is asked for
+    stage.wait(stage.ready, "a driver that is ready again")
+
+
+def test_a_driver_that_dies_is_told_and_started_again_when_asked(stage: Stage) -> None:
+    children = Path(f"/proc/{stage.node.process.pid}/task/{stage.node.process.pid}/children").read_text().split()
+    arm = next(int(child) for child in children if b"arm_process" in Path(f"/proc/{child}/cmdline").read_bytes())
+    os.kill(arm, signal.SIGKILL)
+    stage.wait(lambda: stage.statuses[-1].state == DriverStatus.UNAVAILABLE, "a driver that is gone")
+    assert "driver/recover starts it again" in stage.statuses[-1].reason
+    assert stage.recover().success
+    stage.wait(stage.ready, "a driver that is ready again")
+    stage.lead(np.array([0.0, 0.02, 0.0]), 0.4)
+
+
+def test_an_address_where_nobody_answers_is_told_and_the_node_stays(tmp_path: Path) -> None:
+    domain, address = free_domain(), free_address()
+    with Observer(domain) as observer:
+        statuses = observer.listen(DriverStatus, "driver/status", LATCHED)
+        parameters = {"robot_ip": address, "retry": 0.2, "hand": "false"}
+        node = NodeProcess("vipa_policy.nodes.franka_node", dict(parameters), domain, tmp_path / "node.log")
+        try:
+            observer.wait(lambda: any(address in status.reason for status in statuses), "words on the address")
+            assert statuses[-1].state == DriverStatus.UNAVAILABLE
+            assert node.process.poll() is None
+        finally:
+            assert node.stop() == 0, node.text()
