@@ -159,6 +159,7 @@ class ArmNode(ManagedNode):
             **supervision_values(self._supervision, self._watch, self._speed),
             **self._timing.values(self.now),
             **self._controller.values(),
+            **self._watch.posture.values(),
             "gripper": self._gripper.problem(self.now) or "takes goals",
             "rate of wrenches (Hz)": f"{self._watch.wrench_rate.value(self.now):.1f}",
         }
@@ -299,6 +300,8 @@ class ArmNode(ManagedNode):
         if self._executor is None and not self._measured.look(self.now):
             self._begin(self._supervision)
         self._supervision.look(self.now)
+        if self._speed.set("posture", *self._watch.posture.speed):
+            self._apply_speed()
         executor, measured = self._executor, self._measured.pose
         if executor is None:
             waiting = self._watch.board.problems["tip"]
