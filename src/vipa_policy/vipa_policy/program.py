@@ -19,6 +19,8 @@ from vipa_policy.instruction import is_stop, normalise
 SHORTEST = 1e-3
 # s by which the clocks of two nodes on one machine may be read apart.
 CLOCKS = 0.1
+# m. A policy that samples its motion hovers where it wants the tip: vipa-tiny by 4 to 20 mm in 1.5 s, mostly below 10.
+SETTLE_DISTANCE = 0.015
 
 
 class Outcome(IntEnum):
@@ -58,7 +60,7 @@ class Goal:
     instruction: str
     timeout: float = 60.0
     settle_time: float = 1.5
-    settle_distance: float = 0.005
+    settle_distance: float = SETTLE_DISTANCE
     settle_angle: float = 0.05
     clear_stop: bool = False
 
