@@ -27,7 +27,18 @@ from vipa_policy.instruction import STOP_WORD
 from vipa_policy.nodes.conversions import matrix_from_pose, seconds_of
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import FREE, Declaration, real, values_of
-from vipa_policy.program import ArmSeen, Ending, Goal, Outcome, OwnStop, Patience, PolicySeen, Program, refusal
+from vipa_policy.program import (
+    SETTLE_DISTANCE,
+    ArmSeen,
+    Ending,
+    Goal,
+    Outcome,
+    OwnStop,
+    Patience,
+    PolicySeen,
+    Program,
+    refusal,
+)
 
 INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -37,7 +48,7 @@ LOOKING = 0.05  # s of wall time between two looks at the goal
 DECLARATIONS: tuple[Declaration, ...] = (
     ("timeout", 60.0, "s after which a goal that names no timeout ends", real(0.1, 86400.0)),
     ("settle_time", 1.5, "s without motion after which a goal that names none has settled", real(0.1, 60.0)),
-    ("settle_distance", 0.005, "m by which the tip may move in that time", real(0.0001, 0.1)),
+    ("settle_distance", SETTLE_DISTANCE, "m by which the tip may move in that time", real(0.0001, 0.1)),
     ("settle_angle", 0.05, "rad by which the tip may turn in that time", real(0.001, 1.0)),
     ("words_patience", 2.0, "s within which the policy must have taken the words", real(0.1, 60.0)),
     ("first_patience", 10.0, "s within which the arm must follow the first chunk for them", real(0.5, 600.0)),
