@@ -43,7 +43,10 @@ class LightArm:
 
 
 class LightHand:
-    """The part of a cell that gripper drivers need: fingers that move at once, and stop at a block."""
+    """The part of a cell that gripper drivers need: fingers that move at once, and stop at a block.
+
+    Told to be ``gripper_moving``, they are under way and never arrive.
+    """
 
     def __init__(self) -> None:
         self.gripper_width, self.block, self._goal = 0.08, 0.0, 0.08
@@ -53,7 +56,8 @@ class LightHand:
     def set_gripper(self, width: float, speed: float = 0.0, force: float = 0.0) -> None:
         self.sent.append((width, speed, force))
         self._goal = width
-        self.gripper_width = max(width, min(self.block, self.gripper_width))
+        if not self.gripper_moving:
+            self.gripper_width = max(width, min(self.block, self.gripper_width))
 
     @property
     def gripper_reached(self) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from graph.driver_rig import DriverRig, LightArm, driver_rig
-from graph.fakes import BASE, START
+from graph.fakes import BASE, START, World
+from graph.node_rig import Rig, rig
 from moveit_msgs.msg import ServoStatus
 from moveit_msgs.srv import ServoCommandType
 
@@ -32,7 +33,7 @@ FORWARD = (0.1, 0.0, 0.0)
 class Servo(FakeServo):
     """The fake MoveIt Servo, with faults: a type it refuses, a status it is made to tell, a speed it gets wrong."""
 
-    def __init__(self, made: DriverRig[Any]) -> None:
+    def __init__(self, made: DriverRig[Any] | Rig) -> None:
         self.arm = LightArm(made.world)
         super().__init__(made.world, self.arm)  # type: ignore[arg-type]
         self.refused_type: int | None = None
@@ -68,8 +69,12 @@ def servo_rig(kind: str, **values: Any) -> Iterator[tuple[DriverRig[ArmControlle
         yield made, Servo(made)
 
 
+def tip_of(world: World) -> np.ndarray:
+    return np.asarray(world.base_from_tip[:3, 3])
+
+
 def tip(made: DriverRig[Any]) -> np.ndarray:
-    return np.asarray(made.world.base_from_tip[:3, 3])
+    return tip_of(made.world)
 
 
 def test_every_kind_is_made_and_named_by_its_parameter() -> None:
@@ -230,3 +235,19 @@ def test_a_servo_left_paused_is_resumed_once_and_one_that_is_to_run_is_never_pau
         made.subject.rest()
         made.world.run(60)
         assert not servo.paused
+
+
+@SERVO
+def test_the_arm_node_goes_there_by_servo_and_a_halt_holds_it_with_its_reason(kind: str) -> None:
+    with rig(controller=kind, servo_halt_pause=0.3) as made:
+        servo, world = Servo(made), made.world
+        made.start_moving()
+        goal = made.policy.goals["reach the red block"]
+        assert world.run(400, until=lambda: float(np.linalg.norm(tip_of(world) - goal)) < 0.005), world.health
+        world.say("go left")
+        world.run(60)
+        servo.forced = ServoStatus.HALT_FOR_SINGULARITY
+        assert world.run(60, until=made.holding), world.health
+        assert "controller: MoveIt Servo halted close to a singularity" in world.states[-1].hold_reason
+        servo.forced = None
+        assert world.run(300, until=made.following), world.health

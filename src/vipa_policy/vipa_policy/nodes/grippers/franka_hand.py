@@ -17,7 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from vipa_policy.control.gripper import HandDecision, HandGoal, HandSettings, Outcome
-from vipa_policy.nodes.grippers.goals import LOOK_PERIOD, Goals
+from vipa_policy.nodes.grippers.goals import LOOK_PERIOD, Goals, serving_problem
 
 # franka_gripper tells its fingers' places 15 times a second, reliably; best effort hears it either way.
 STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -40,10 +40,12 @@ class FrankaHandClient:
             )
         )
         self._goals = Goals(node, self._ended)
-        self._move = ActionClient(node, Move, f"{self._name}/move")
-        self._grasp = ActionClient(node, Grasp, f"{self._name}/grasp")
+        self._actions = (f"{self._name}/move", f"{self._name}/grasp")
+        self._move = ActionClient(node, Move, self._actions[0])
+        self._grasp = ActionClient(node, Grasp, self._actions[1])
         self._heard = float("-inf")
-        self._grasping = self._served = False
+        self._grasping = False
+        self._unserved = serving_problem(node, *self._actions)
         self._subscription = node.create_subscription(
             JointState, f"{self._name}/joint_states", self._on_state, STATE_QOS
         )
@@ -51,8 +53,8 @@ class FrankaHandClient:
 
     def problem(self, now: float) -> str:
         """Say why no goal is taken at ``now`` (s), "" where one is."""
-        if not self._served:
-            return f"nobody serves {self._name}/move and {self._name}/grasp: is franka_gripper running?"
+        if self._unserved:
+            return self._unserved
         if not self._measured(now):
             return f"no width of the hand on {self._name}/joint_states for more than {STATE_TIMEOUT} s"
         return ""
@@ -83,11 +85,11 @@ class FrankaHandClient:
 
     def _look(self, now: float) -> None:
         # Looked up here and not with every setpoint: it asks the whole graph.
-        self._served = self._move.server_is_ready() and self._grasp.server_is_ready()
+        self._unserved = serving_problem(self._node, *self._actions)
         self._goals.look(now)
         if not self._measured(now):
             self._decision.measure(None)
-        if self.problem(now):
+        if self.problem(now) or not (self._move.server_is_ready() and self._grasp.server_is_ready()):
             return
         goal = self._decision.next(now)
         if goal is not None:

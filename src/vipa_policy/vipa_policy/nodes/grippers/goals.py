@@ -24,6 +24,21 @@ Judge = Callable[[Any], Outcome]
 """Tells from an action's result, of a goal that ended as succeeded or aborted, how it ended."""
 
 
+def serving_problem(node: Node, *names: str) -> str:
+    """Say which of some actions nobody serves, or more than one, "" where each has its server.
+
+    Two servers both answer to a goal, and rclpy's client ends its process at the second answer.
+    """
+    for name in names:
+        full = node.resolve_service_name(name)
+        servers = node.count_services(f"{full}/_action/send_goal")
+        if servers == 0:
+            return f"nobody serves {full}: is the gripper's driver running?"
+        if servers > 1:
+            return f"{servers} drivers serve {full}: stop all but one"
+    return ""
+
+
 class Goals:
     """Sends goals, one at a time, and tells how each ended.
 

@@ -12,7 +12,7 @@ from rclpy.action import ActionClient
 from rclpy.node import Node
 
 from vipa_policy.control.gripper import GoalKeeper
-from vipa_policy.nodes.grippers.goals import LOOK_PERIOD, Goals, Judge
+from vipa_policy.nodes.grippers.goals import LOOK_PERIOD, Goals, Judge, serving_problem
 
 
 class WidthClient:
@@ -32,18 +32,16 @@ class WidthClient:
         self._client = ActionClient(node, action, name)
         self._keeper = GoalKeeper()
         self._goals = Goals(node, self._keeper.ended)
-        self._served = False
+        self._trouble = serving_problem(node, name)
         self._timer = node.create_timer(LOOK_PERIOD, lambda: self._look(self._goals.now))
 
     def problem(self, now: float) -> str:
         """Say why no goal is taken at ``now`` (s), "" where one is."""
-        if self._served:
-            return ""
-        return f"nobody serves {self._name}: is the gripper's driver running?"
+        return self._trouble
 
     def busy(self, now: float) -> bool:
         """Whether a goal is under way at ``now`` (s), or nobody is there to take one."""
-        return self._goals.outstanding or not self._served
+        return self._goals.outstanding or bool(self._trouble)
 
     def send(self, width: float, now: float) -> None:
         """Send a goal: width in m between the fingers."""
@@ -57,9 +55,9 @@ class WidthClient:
 
     def _look(self, now: float) -> None:
         # Looked up here and not with every setpoint: it asks the whole graph.
-        self._served = self._client.server_is_ready()
+        self._trouble = serving_problem(self._node, self._name)
         self._goals.look(now)
-        if not self._served:
+        if self._trouble or not self._client.server_is_ready():
             return
         width = self._keeper.next(now)
         if width is not None:
