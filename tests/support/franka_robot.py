@@ -105,7 +105,7 @@ def serve(address: str, record: Path) -> None:
     output = record.open("wb", buffering=0)
     wishes: list[str] = []
 
-    class Robot(FrankaRobotServer):  # type: ignore[misc]
+    class Robot(FrankaRobotServer):  # type: ignore[misc, unused-ignore]
         """The robot's end of the protocol, with faults."""
 
         mode: Any = None
@@ -145,10 +145,11 @@ def serve(address: str, record: Path) -> None:
             packed: bytes = state.pack_state()
             return packed
 
-    class Hand(FrankaMujocoRobot):  # type: ignore[misc]
+    class Hand(FrankaMujocoRobot):  # type: ignore[misc, unused-ignore]
         """Fingers that something may be between."""
 
         least = 0.0
+        _hand_goal_width: float
 
         def _pre_step(self) -> None:
             wanted = self._hand_goal_width

@@ -99,8 +99,8 @@ def test_disarmed_it_streams_nothing_and_arming_starts_from_the_measured_pose() 
     rig.executor.stop("stopped by test", rig.now)
     rig.executor.resume(START, rig.now)  # neither words nor arm/resume arm it
     assert "disarmed by test" in rig.send(chunk_to(START, 2, rig.now))
-    moved = pose(0.45, -0.1, 0.3)
-    rig.executor.measure(moved, rig.now)
+    rig.executor.measure(pose(0.45, -0.1, 0.3), rig.now)
+    moved = pose(0.45, -0.12, 0.3)
     rig.executor.arm(moved, rig.now)
     rig.tick(1)
     assert rig.sent == sent + 1

@@ -1,4 +1,4 @@
-"""Any output rate: the same motion, twice continuously differentiable in position and smooth on SO(3), within limits."""
+"""Any output rate: the same motion, C2 in position and smooth on SO(3), within limits."""
 
 from __future__ import annotations
 

@@ -90,6 +90,35 @@ def test_two_latches_that_tell_each_other_come_to_rest():
         assert arm.relay(policy.heard, policy.heard_stamp, now=1.01 + step) is Change.NONE
 
 
+def test_a_stop_heard_late_by_the_other_node_does_not_undo_what_was_said_after_it():
+    # A loaded machine: the policy hears "stop" only after the arm has heard the words that followed it.
+    arm = InstructionLatch()
+    arm.offer("stop", 1.0)
+    arm.offer("reach the red block", 1.2)
+    assert arm.relay("stop", 1.3, 1.3) is Change.NONE
+    assert arm.relay("stop", 1.3, 1.4) is Change.NONE
+    assert arm.active
+    assert arm.relay("stop", 1.9, 1.9) is Change.STOP  # another one, which did not reach the arm
+
+
+def test_words_taken_from_the_other_node_are_in_force_when_they_are_heard_after_a_late_stop():
+    policy = InstructionLatch()
+    assert policy.relay("reach the red block", 1.2, 1.2) is Change.NEW
+    assert policy.offer("stop", 1.3) is Change.STOP
+    assert policy.offer("reach the red block", 1.31) is Change.NEW
+    assert policy.active
+    policy.offer("stop", 2.0)
+    assert policy.offer("reach the red block", 2.1) is Change.NONE  # a repeat undoes nothing
+
+
+def test_a_stop_asked_for_otherwise_is_not_undone_by_words_on_their_way():
+    arm = InstructionLatch()
+    arm.relay("reach the red block", 1.2, 1.2)
+    assert arm.ask_to_stop(1.3) is Change.STOP
+    assert arm.offer("reach the red block", 1.31) is Change.NONE
+    assert arm.stopped
+
+
 def test_old_words_are_not_taken_by_a_node_that_begins():
     assert InstructionLatch().relay("reach the red block", 1.0, now=10.0) is Change.NONE
     assert InstructionLatch().relay("", 0.0, now=0.5) is Change.NONE

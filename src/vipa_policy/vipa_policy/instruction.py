@@ -5,10 +5,12 @@ What words a policy understands is the checkpoint's business (vipa_policy.model)
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 
 STOP_WORD = "stop"
 RELAY_AGE = 2.0  # s
+REMEMBERED = 20  # instructions heard here that may still come back from the other node
 
 
 def normalise(text: str) -> str:
@@ -37,9 +39,15 @@ class InstructionLatch:
 
     Two nodes hear instructions, each with a latch of its own. A publisher that leaves at once may have reached only
     one of them, so they tell each other what they heard and when: ``relay`` takes what the other heard later.
+
+    One of the two may hear the same words long after the other. What was heard here is not taken once more from there;
+    and words that were taken from there are in force when they are heard here, after whatever was said before them.
     """
 
     def __init__(self) -> None:
+        # Words, when they were heard here (s), and when the other node says that it heard them.
+        self._heard_here: deque[tuple[str, float, float | None]] = deque(maxlen=REMEMBERED)
+        self._relayed = ""
         self._instruction = ""
         self._stopped = False
         self._heard = ""
@@ -75,12 +83,50 @@ class InstructionLatch:
 
         An old one may come from before this node began: its words are over, the operator did not say them to it.
         """
+        words = normalise(text)
         if stamp <= self._heard_stamp or not now - RELAY_AGE < stamp:
             return Change.NONE
-        return self.offer(text, stamp)
+        if self._knows(words, stamp):
+            return Change.NONE
+        change = self._take(text, stamp)
+        self._relayed = words if change is Change.NEW else ""
+        return change
 
     def offer(self, text: str, stamp: float) -> Change:
         """Take an instruction heard at ``stamp`` (s) and say what it changed."""
+        words = normalise(text)
+        self._heard_here.append((words, stamp, None))
+        if self._stopped and self._relayed and words == self._relayed == self._instruction:
+            # Heard at last, after the stop that the other node had heard before it.
+            self._relayed, self._stopped = "", False
+            self._heard, self._heard_stamp = text, stamp
+            return Change.NEW
+        if words == self._relayed:
+            self._relayed = ""
+        return self._take(text, stamp)
+
+    def ask_to_stop(self, stamp: float) -> Change:
+        """Take a stop asked for at ``stamp`` (s) by other means than words; no words said before it undo it."""
+        self._relayed = ""
+        return self._take(STOP_WORD, stamp)
+
+    def stop(self) -> None:
+        """Latch a stop that no instruction asked for here: it is not passed on as heard."""
+        self._stopped, self._relayed = True, ""
+
+    def resume(self) -> None:
+        """Clear the latch; the words that were in force are in force again."""
+        self._stopped = False
+
+    def _knows(self, words: str, stamp: float) -> bool:
+        """Whether words that the other node heard at ``stamp`` (s) are some that were heard here not long before."""
+        for index, (heard, when, there) in enumerate(self._heard_here):
+            if heard == words and stamp - RELAY_AGE < when and there in (None, stamp):
+                self._heard_here[index] = heard, when, stamp
+                return True
+        return False
+
+    def _take(self, text: str, stamp: float) -> Change:
         self._heard, self._heard_stamp = text, stamp
         if is_stop(text):
             change = Change.NONE if self._stopped else Change.STOP
@@ -92,11 +138,3 @@ class InstructionLatch:
         self._instruction = words
         self._stopped = False
         return Change.NEW
-
-    def stop(self) -> None:
-        """Latch a stop that no instruction asked for here: it is not passed on as heard."""
-        self._stopped = True
-
-    def resume(self) -> None:
-        """Clear the latch; the words that were in force are in force again."""
-        self._stopped = False

@@ -1,11 +1,11 @@
 """From poses of the tip to joint angles within the limits of the joints: the single place where poses become joints.
 
-Two stages. Goals follow the poses: inverse kinematics inside the box that the velocity limits leave around the goal
-before, so that near a singularity the pose is left a little, and no other branch is jumped to. Where a pose leaves
-freedom, goals return to the posture the stream started from and away from the stops, no faster than in proportion to
-the arm's own motion: what rests, rests. The joints then follow the goals within position, velocity and acceleration;
-goals that allow it are followed exactly. Limits are never traded for the pose: where both cannot be kept, the tip lags
-behind and ``problem`` says so, on which the arm node holds.
+Two stages. Goals follow the poses: inverse kinematics inside the box that the limits leave around the goal before, so
+that near a singularity the pose is left a little, and no other branch is jumped to. Where a pose leaves freedom, goals
+return to the posture the stream started from and away from the stops, no faster than in proportion to the arm's own
+motion: what rests, rests. The joints then follow the goals within position, velocity and acceleration; goals that allow
+it are followed exactly. Limits are never traded for the pose: where both cannot be kept, the tip lags behind and
+``problem`` says so, on which the arm node holds.
 
 A joint may be as fast as it can still brake for: v <= sqrt(2 a room) - offset, with the braking a and the offset that
 the robot's description tells, and never harder than the acceleration limit. The bound of a step is taken at the place
@@ -42,7 +42,7 @@ RELEASE = 0.3
 # s without motion of setpoints and joints after which the stream stands where it is, as near as it could get.
 SETTLED = 0.3
 # rad/s; m or, by a quarter of a metre, rad a setpoint.
-STANDING_SPEED, STANDING_STEP = 1e-3, 1e-6
+STANDING_SPEED, STANDING_STEP = 0.02, 1e-6
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class JointStream:
             raise ValueError(outside)
         self._kinematics, self._settings = kinematics, settings
         self._posture = self._goal = joints
-        self._goal_speed = self._lag = self._forgiven = 0.0
+        self._goal_velocity = np.zeros_like(joints)
+        self._lag = self._forgiven = 0.0
         self._pose: Array | None = None
         self._standing_since: float | None = None
         self._braking = np.minimum(BRAKING_SHARE * settings.acceleration, kinematics.deceleration)
@@ -136,12 +137,17 @@ class JointStream:
         return self.last
 
     def _next_goal(self, pose: Array, elapsed: float) -> Array:
-        """Move the goal (n,) towards a pose (4, 4) by as much as the velocity limits allow in ``elapsed`` s."""
-        most = self._settings.velocity_share * self._kinematics.velocity * elapsed
-        before = self._goal
+        """Move the goal (n,) towards a pose (4, 4) by as much as ``elapsed`` s allow.
+
+        Goals gain speed no faster than the joints can, so that these follow them where a pose that was out of reach
+        comes into it again; they may stop at once, which is what keeps them from swinging about the best place.
+        """
+        fastest = self._settings.velocity_share * self._kinematics.velocity
+        speed = np.minimum(fastest, np.abs(self._goal_velocity) + self._settings.acceleration * elapsed)
+        before, most = self._goal, speed * elapsed
         solution = self._kinematics.solve(pose, before, before - most, before + most, self._pull(elapsed), ITERATIONS)
         self._goal = solution.joints
-        self._goal_speed = float(np.abs(self._goal - before).max()) / elapsed
+        self._goal_velocity = (self._goal - before) / elapsed
         return self._goal
 
     def _reachable(self, elapsed: float) -> tuple[Array, Array]:
@@ -169,7 +175,7 @@ class JointStream:
         below = np.maximum(STOP_ROOM - (joints - kinematics.innermost_lower), 0.0)
         above = np.maximum(STOP_ROOM - (kinematics.innermost_upper - joints), 0.0)
         speed = POSTURE_GAIN * (self._posture - joints) + below - above
-        fastest = min(POSTURE_SPEED, POSTURE_SHARE * self._goal_speed)
+        fastest = min(POSTURE_SPEED, POSTURE_SHARE * float(np.abs(self._goal_velocity).max()))
         return np.asarray(np.clip(speed, -fastest, fastest) * elapsed)
 
     def _judge(self, at_bound: NDArray[np.bool_]) -> None:
@@ -180,9 +186,10 @@ class JointStream:
         )
         # A lag that nothing could be done about is not told of again while it shrinks.
         self._forgiven = min(self._forgiven, share)
-        if share < RELEASE:
+        growth = share - self._forgiven
+        if growth < RELEASE:
             self.problem = ""
-        elif share > 1.0 + self._forgiven:
+        elif growth > 1.0:
             lag = f"{1e3 * last.position_error:.1f} mm and {last.rotation_error:.3f} rad behind its plan"
             self.problem = f"the tip is {lag}: {self._obstacle(at_bound)}"
 

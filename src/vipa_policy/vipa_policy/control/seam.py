@@ -86,7 +86,8 @@ def fade(gap: Gap, shortest: float, bounds: Bounds, speed: float) -> Fade | None
     free = max(FULL_SHARE * bounds.velocity - speed, LEAST_SHARE * bounds.velocity)
     allowed = np.array([free, ACCELERATION_SHARE * bounds.acceleration, JERK_SHARE * bounds.jerk])
     # All durations at once: a numpy call costs more than what it does to so few numbers.
-    tried = shortest * GROWTH ** np.arange(max(math.ceil(math.log(LONGEST / shortest) / math.log(GROWTH)) + 1, 1))
+    count = max(math.ceil(math.log(LONGEST / shortest) / math.log(GROWTH)) + 1, 1)
+    tried = np.array([shortest * GROWTH**power for power in range(count)])
     values = _DERIVATIVES @ _quintics(gap, tried)[:, None]
     fits = np.square(values).sum(axis=3).max(axis=2) <= (allowed * tried[:, None] ** _ORDERS) ** 2
     found = np.flatnonzero(fits.all(axis=1) & (tried <= LONGEST))

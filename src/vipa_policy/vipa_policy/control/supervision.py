@@ -81,6 +81,11 @@ GUARDS: tuple[Guard, ...] = (
 ARMING_GUARDS = tuple(guard for guard in GUARDS if guard.arming)
 
 
+def told(problems: Mapping[str, str]) -> list[str]:
+    """Return problems by guard as texts that begin with the guard's name."""
+    return [text if text.startswith(f"{name}: ") else f"{name}: {text}" for name, text in problems.items()]
+
+
 class Board:
     """What every guard for arming says now.
 
@@ -164,7 +169,7 @@ class Supervisor:
         if self.mode is Mode.FAULT:
             return Answer(False, f"not armed: {self._reason}; {NEXT_STEP[self.mode]}")
         if problems:
-            wrong = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            wrong = "; ".join(told(problems))
             return Answer(False, f"not armed, these guards do not pass: {wrong}")
         self._enter(Mode.ARMED, "armed", now)
         return Answer(True, "the arm is armed and starts from where it is measured to be")

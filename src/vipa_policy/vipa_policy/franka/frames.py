@@ -171,7 +171,8 @@ def _frame(kind: int, body: bytes) -> Frame:
     if kind == _KINDS[ArmState]:
         values = _STATE.unpack(body)
         _finite(values[0], values[6], *values[7:34], values[36])
-        return ArmState(*values[:7], values[7:14], values[14:21], values[21:28], values[28:34], *values[34:])
+        arrays = values[7:14], values[14:21], values[21:28], values[28:34]
+        return ArmState(*(*values[:7], *arrays, *values[34:]))
     if kind == _KINDS[HandOrder]:
         number, grasp, *numbers = _ORDER.unpack(body)
         _finite(*numbers)

@@ -22,7 +22,7 @@ from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
 from vipa_policy.control.supervision import Answer
 from vipa_policy.control.tip_watch import TipWatch
-from vipa_policy.instruction import STOP_WORD, Change, InstructionLatch
+from vipa_policy.instruction import Change, InstructionLatch
 from vipa_policy.nodes.arm.intake import ChunkIntake
 from vipa_policy.nodes.arm.report import execution_state, level_of, motion_values, supervision_values
 from vipa_policy.nodes.arm.requests import Requests
@@ -159,6 +159,7 @@ class ArmNode(ManagedNode):
             **supervision_values(self._supervision, self._watch, self._speed),
             **self._timing.values(self.now),
             **self._controller.values(),
+            **self._watch.posture.values(),
             "gripper": self._gripper.problem(self.now) or "takes goals",
             "rate of wrenches (Hz)": f"{self._watch.wrench_rate.value(self.now):.1f}",
         }
@@ -212,7 +213,7 @@ class ArmNode(ManagedNode):
         return self._disarm(f"emergency stop by {caller}")
 
     def _stop_latched(self, reason: str) -> Answer:
-        self._latch.offer(STOP_WORD, self.now)
+        self._latch.ask_to_stop(self.now)
         self._stop(f"{reason}; {TO_RESUME}")
         return Answer(True, "the arm holds and stays so until resumed")
 
@@ -299,6 +300,8 @@ class ArmNode(ManagedNode):
         if self._executor is None and not self._measured.look(self.now):
             self._begin(self._supervision)
         self._supervision.look(self.now)
+        if self._speed.set("posture", *self._watch.posture.speed):
+            self._apply_speed()
         executor, measured = self._executor, self._measured.pose
         if executor is None:
             waiting = self._watch.board.problems["tip"]

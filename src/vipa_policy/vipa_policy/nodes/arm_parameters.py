@@ -12,6 +12,7 @@ from vipa_policy.control.executor import Settings
 from vipa_policy.control.gripper import GripperGate
 from vipa_policy.control.limits import Box, Limits
 from vipa_policy.geometry import Array, transform
+from vipa_policy.nodes.arm.posture_guard import DECLARATIONS as POSTURE_DECLARATIONS
 from vipa_policy.nodes.controllers.parameters import DECLARATIONS as CONTROLLER_DECLARATIONS
 from vipa_policy.nodes.grippers.parameters import DECLARATIONS as GRIPPER_DECLARATIONS
 from vipa_policy.nodes.parameters import FREE, Declaration, real
@@ -68,6 +69,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("home_position", [0.40, 0.0, 0.30], "m, x y z of the tip in the base frame: where arm/home goes", FREE),
     ("home_rotation", [3.14159265, 0.0, 0.0], "rad, roll pitch yaw of the tip there", FREE),
     ("latency_budget", 0.5, "s from an image to its chunk in force; more is counted", real(0.01, 10.0)),
+    *POSTURE_DECLARATIONS,
     *LINK_DECLARATIONS,
     *CONTROLLER_DECLARATIONS,
     *GRIPPER_DECLARATIONS,

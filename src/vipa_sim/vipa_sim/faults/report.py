@@ -64,6 +64,8 @@ def plot(outcomes: Sequence[Outcome], path: Path) -> None:
         colour = "tab:red" if outcome.unsafe else "black" if outcome.as_required else "tab:orange"
         panel.set_title(fault.title, fontsize=9, color=colour)
         panel.grid(alpha=0.3)
+    for panel in panels[max(len(outcomes) - columns, 0) : len(outcomes)]:
+        panel.tick_params(labelbottom=True)  # the lowest of its column, with nothing below
     for panel in panels[len(outcomes) :]:
         panel.set_visible(False)
     panels[0].set_xlim(-BEFORE, 4.0)

@@ -24,6 +24,7 @@ from vipa_sim.servo import ServoMotion
 
 NAME = "servo_node"
 PERIOD = 0.01  # s of a cycle
+ROUNDING = 1e-6  # s
 COMMAND_TIMEOUT = 0.1  # s
 QOS = QoSProfile(depth=1)
 COMMAND_TYPES = (
@@ -63,9 +64,10 @@ class FakeServo:
 
     def update(self, now: float) -> None:
         """Run a cycle when one is due at simulated time ``now`` in s."""
-        if self._paused or now < self._next_cycle:
+        if self._paused or now < self._next_cycle - ROUNDING:
             return
-        self._next_cycle = now + PERIOD
+        # Kept on its own beat: the cell's ticks are no whole number to a cycle, and each integrates a whole one.
+        self._next_cycle = max(self._next_cycle + PERIOD, now)
         self._cycle(now)
         self._status.publish(ServoStatus(code=self._code, message=MESSAGES[self._code]))
 

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from vipa_msgs.msg import ExecutionState
 from vipa_policy.control.executor import Executor, State
 from vipa_policy.control.speed import SpeedOverride
-from vipa_policy.control.supervision import ARMING_GUARDS, Mode, Supervisor
+from vipa_policy.control.supervision import ARMING_GUARDS, Mode, Supervisor, told
 from vipa_policy.instruction import InstructionLatch
 from vipa_policy.nodes.arm.supervision import ArmSupervision
 from vipa_policy.nodes.arm.timing import Timing
@@ -42,7 +42,7 @@ def execution_state(
         heard_stamp=stamp_from_seconds(latch.heard_stamp),
         mode=int(supervisor.mode),
         mode_reason=supervisor.advice,
-        guards=[f"{name}: {problem}" for name, problem in supervision.problems.items()],
+        guards=told(supervision.problems),
         speed=executor.speed,
         ahead=executor.ahead,
         first_due=stamp_from_seconds(executor.first_due),
@@ -70,7 +70,7 @@ def supervision_values(supervision: ArmSupervision, watch: Watch, speed: SpeedOv
     supervisor, board = supervision.supervisor, watch.board
     problems = board.problems
     contact = f"{watch.contact.force:.1f} {watch.contact.torque:.2f}" if watch.contact.limits.on else "off"
-    told = {
+    values = {
         "mode": f"{supervisor.mode.name}: {supervisor.advice}" if supervisor.advice else supervisor.mode.name,
         "last modes": "; ".join(
             f"{change.stamp:.2f} s: {change.mode.name}, {change.reason}" for change in list(supervisor.changes)[-3:]
@@ -81,8 +81,8 @@ def supervision_values(supervision: ArmSupervision, watch: Watch, speed: SpeedOv
     }
     for guard in ARMING_GUARDS:
         state = problems.get(guard.name, "well")
-        told[f"guard {guard.name}"] = f"{state} (since {board.since(guard.name):.2f} s)"
-    return told
+        values[f"guard {guard.name}"] = f"{state} (since {board.since(guard.name):.2f} s)"
+    return values
 
 
 def level_of(executor: Executor, supervisor: Supervisor) -> tuple[bytes, str]:

@@ -53,7 +53,7 @@ class ArmSupervision:
 
     def look(self, now: float) -> None:
         """Ask the guards at ``now`` (s) and do what follows."""
-        self._watch.look(now)
+        self._watch.look(now, homing=self.executor is not None and self.executor.state is State.HOMING)
         self._follow_driver(now)
         first = self._watch.board.first
         if first and self.executor is not None and self.executor.hold(first, now):
@@ -75,6 +75,7 @@ class ArmSupervision:
         if answer.success and executor is not None and measured is not None and executor.disarmed:
             self._arm_by_itself = False
             self._watch.contact.zero()
+            self._watch.posture.reset()
             executor.arm(measured, now)
         return answer
 
@@ -87,7 +88,7 @@ class ArmSupervision:
 
     def home(self, base_from_home: Array, now: float) -> Answer:
         """Go home where nothing speaks against it."""
-        self._watch.look(now)
+        self._watch.look(now, homing=True)
         if problem := self.problem:
             return Answer(False, f"not going home: {problem}")
         executor, measured = self.executor, self._tip.pose

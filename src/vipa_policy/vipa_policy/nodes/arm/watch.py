@@ -17,6 +17,7 @@ from std_msgs.msg import Bool
 from vipa_policy.control.contact import ContactGuard, ContactLimits
 from vipa_policy.control.latency import Rate
 from vipa_policy.control.supervision import Board, DriverState, Freshness
+from vipa_policy.nodes.arm.posture_guard import PostureGuard
 from vipa_policy.nodes.arm.tip import MeasuredTip
 from vipa_policy.nodes.controllers import ArmController
 from vipa_policy.nodes.conversions import seconds_of
@@ -60,6 +61,7 @@ class Watch:
         self._driver_status: str = values["driver_status"]
         self._driver_heard = False
         self.board = Board()
+        self.posture = PostureGuard(node, values)
         self.contact = ContactGuard(contact_limits(values))
         self.wrench_rate = Rate()
         self._wrench = Freshness(values["wrench_timeout"])
@@ -73,13 +75,14 @@ class Watch:
                 node.create_subscription(WrenchStamped, link.wrench_topic, self._take_wrench, NEWEST_QOS)
             )
 
-    def look(self, now: float) -> None:
-        """Ask all guards at ``now`` (s)."""
+    def look(self, now: float, homing: bool = False) -> None:
+        """Ask all guards at ``now`` (s); homing: the arm is on its way home, which may lead out of a bad posture."""
         self._set("tip", self._tip.look(now), now, named=True)
         self._set("driver", self._driver_problem(now), now)
         self._set("setup", self._link.setup_problem(now), now)
         self._set("controller", self._controller.problem(now), now)
         self._set("deadman", self._deadman_problem(now), now)
+        self._set("posture", self.posture.look(now, homing), now)
         self._set("wrench", self._wrench.problem("the external wrench", now) if self.contact.limits.on else "", now)
 
     def driver(self) -> tuple[DriverState, str]:
@@ -88,6 +91,7 @@ class Watch:
 
     def destroy(self) -> None:
         """Stop listening."""
+        self.posture.destroy()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 

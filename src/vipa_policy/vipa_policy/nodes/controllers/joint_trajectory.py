@@ -1,7 +1,7 @@
 """Setpoints for ros2_control's joint_trajectory_controller: inverse kinematics, then short windows of joint positions.
 
 What the controller does with trajectories on its topic decides what is sent (ros2_controllers, branch jazzy; see
-docs/controllers.md):
+docs/joint_trajectory.md):
 
 * A new message replaces the running trajectory whole. Until its first point is due, the controller interpolates from
   the *measured* joints, which lag behind the commanded ones; between two points it interpolates between those. So every

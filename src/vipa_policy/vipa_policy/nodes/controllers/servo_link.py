@@ -75,11 +75,6 @@ class ServoLink:
         self._subscription = node.create_subscription(ServoStatus, f"{self._name}/status", self._on_status, STATUS_QOS)
         self._timer = node.create_timer(LOOK_PERIOD, self._look)
 
-    @property
-    def listens(self) -> bool:
-        """Whether Servo agreed to take these commands, and is not paused."""
-        return self._confirmed and not self._paused
-
     def problem(self, now: float) -> str:
         """Say at ``now`` (s) why Servo takes no commands, "" where it does, or does as soon as there are some."""
         return (
@@ -95,9 +90,10 @@ class ServoLink:
         self._streamed, self._rest_began, self._wants_pause = True, None, False
         if self._paused:
             self._ask()
-        if self.listens:
+        listens = self._confirmed and not self._paused and self._tells(now)
+        if listens:
             self._sent = now
-        return self.listens
+        return listens
 
     def rest(self) -> None:
         """Pause Servo until the next command, where it is to be, once the rest has lasted a little."""
@@ -120,6 +116,10 @@ class ServoLink:
     @property
     def _now(self) -> float:
         return self._node.get_clock().now().nanoseconds * 1e-9
+
+    def _tells(self, now: float) -> bool:
+        """Whether a status came of late."""
+        return now - self._heard <= self._timeout
 
     def _silence(self, now: float) -> str:
         """Say that no status comes. A paused Servo tells none: then its services must be there."""
@@ -153,7 +153,7 @@ class ServoLink:
             self._begun = now
         if self._call is not None and now - self._call[2] > LONGEST_CALL:
             self._drop_call()
-        if not self._paused and now - self._heard > self._timeout:
+        if not self._paused and not self._tells(now):
             self._confirmed = False
         if self._pauses and self._rest_began is not None and now - self._rest_began > PAUSE_AFTER:
             self._rest_began, self._wants_pause = None, True
@@ -163,12 +163,13 @@ class ServoLink:
         """Call the service that is due, if any, one at a time."""
         if self._call is not None:
             return
+        now = self._now
         # One that never said anything may have been left paused by an arm node that was killed.
-        left_paused = (
-            self._heard == float("-inf") and self._begun is not None and self._now - self._begun > self._timeout
-        )
-        if not self._confirmed and self._switch.service_is_ready():
-            self._make_call(self._switch, ServoCommandType.Request(command_type=self._type), self._switched)
+        waited = 0.0 if self._begun is None else now - self._begun
+        left_paused = self._heard == float("-inf") and waited > self._timeout
+        if not self._confirmed and self._tells(now):
+            if self._switch.service_is_ready():
+                self._make_call(self._switch, ServoCommandType.Request(command_type=self._type), self._switched)
         elif (left_paused or self._paused != self._wants_pause) and self._pause.service_is_ready():
             wanted = self._wants_pause
             self._make_call(self._pause, SetBool.Request(data=wanted), lambda future: self._on_paused(future, wanted))

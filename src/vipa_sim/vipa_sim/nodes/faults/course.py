@@ -59,8 +59,9 @@ class Course:
             injection.strike(stage)
             struck = stage.relays.now
             self._wait_until(struck + fault.lasts)
-            injection.lift(stage)
             lifted = stage.relays.now
+            injection.lift(stage)
+            lifted = lifted if injection.fades else stage.relays.now
             self._recover(fault, lifted)
         finally:
             injection.clean(stage)

@@ -73,7 +73,12 @@ class Injection:
         """Begin; returns when the fault is there."""
 
     def lift(self, stage: Stage) -> None:
-        """End it."""
+        """End it; returns when it is gone."""
+
+    @property
+    def fades(self) -> bool:
+        """Whether the fault is gone some time before that is known: the arm may go on from when it is lifted."""
+        return False
 
     def clean(self, stage: Stage) -> None:
         """Let go of what was prepared, whatever came in between."""
@@ -193,6 +198,11 @@ class Disturbed(Injection):
         if self._mode == "rival":
             process.signal(signal.SIGINT)
         stage.client.wait_for(lambda: not process.runs, f"the end of the {self._mode}", DISTURBING)
+
+    @property
+    def fades(self) -> bool:
+        """A rival leaves the topic before its process ends; of a flood, the end counts."""
+        return self._mode == "rival"
 
     def clean(self, stage: Stage) -> None:
         """End the process, let go of the rest."""

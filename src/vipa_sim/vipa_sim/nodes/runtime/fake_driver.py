@@ -1,4 +1,5 @@
-"""A driver of an arm that follows pose targets with a lag: TF of nine frames and joint states at 200 Hz, a gripper.
+"""A driver of an arm that follows pose targets with a lag: TF of nine frames and joint states at 200 Hz, the external
+wrench at 100 Hz, its status, a gripper.
 
 Serialised beforehand, so that it costs little. Also says the words, once a second, in place of an operator.
 Guarded by tests/graph/test_bench_runtime.py.
@@ -12,20 +13,21 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.action import ActionServer
 from rclpy.clock import Clock, ClockType
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster
 
 from vipa_msgs.action import MoveGripper
+from vipa_msgs.msg import DriverStatus
 from vipa_policy import geometry
 from vipa_policy.nodes.conversions import transform_stamped
 from vipa_policy.nodes.lifetime import Lifetime
@@ -44,6 +46,7 @@ from vipa_sim.nodes.runtime.stage import (
 
 LAG = 0.05  # s by which the arm follows its target
 LINKS = 7
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Pose = tuple[float, ...]  # x, y, z and quaternion x, y, z, w
 
 
@@ -66,6 +69,10 @@ class FakeDriver(Node):
         self._clock_used = Clock(clock_type=ClockType.STEADY_TIME)
         self._tf = self.create_publisher(TFMessage, "/tf", QoSProfile(depth=100))
         self._states = self.create_publisher(JointState, "joint_states", QoSProfile(depth=10))
+        self._wrench = bytearray(serialize_message(WrenchStamped(header=Header(frame_id=BASE))))
+        self._wrenches = self.create_publisher(WrenchStamped, "driver/external_wrench", QoSProfile(depth=10))
+        self._status = self.create_publisher(DriverStatus, "driver/status", LATCHED_QOS)
+        self._ticks = 0
         self._words = self.create_publisher(String, "instruction", QoSProfile(depth=10))
         self._static = StaticTransformBroadcaster(self)
         moment = self.get_clock().now().to_msg()
@@ -77,7 +84,7 @@ class FakeDriver(Node):
         self.create_subscription(PoseStamped, "target_pose", self._on_target, QoSProfile(depth=1))
         self._gripper = ActionServer(self, MoveGripper, "gripper/move", self._on_gripper)
         self.create_timer(1.0 / DRIVER_RATE, self._publish, clock=self._clock_used)
-        self.create_timer(1.0, lambda: self._words.publish(String(data=WORDS)), clock=self._clock_used)
+        self.create_timer(1.0, self._tell, clock=self._clock_used)
 
     def _on_target(self, message: PoseStamped) -> None:
         place, turn = message.pose.position, message.pose.orientation
@@ -88,6 +95,12 @@ class FakeDriver(Node):
         handle.succeed()
         return MoveGripper.Result(reached=True, width=handle.request.width)
 
+    def _tell(self) -> None:
+        status = DriverStatus(state=DriverStatus.READY, hardware="simulated")
+        status.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(status)
+        self._words.publish(String(data=WORDS))
+
     def _publish(self) -> None:
         now = self._clock_used.now().nanoseconds * 1e-9
         while self._coming and self._coming[0][0] <= now:
@@ -95,6 +108,9 @@ class FakeDriver(Node):
         stamp = self.get_clock().now().nanoseconds
         self._tf.publish(self._transforms.at(stamp, self._pose))
         self._states.publish(stamped(self._joints, stamp))
+        self._ticks += 1
+        if self._ticks % 2 == 0:
+            self._wrenches.publish(stamped(self._wrench, stamp))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,13 +9,14 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vipa_msgs.msg import ActionChunk
 from vipa_policy.control.executor import Setpoint
+from vipa_policy.geometry import Array
 from vipa_policy.nodes.arm_node import ArmNode
 from vipa_policy.nodes.controllers import ArmController
 from vipa_policy.nodes.conversions import seconds_of
@@ -43,6 +44,14 @@ class NotingController:
     def rest(self) -> None:
         """As the controller behind it."""
         self._inner.rest()
+
+    def measured(self, base_from_tip: Array, stamp: float) -> None:
+        """As the controller behind it."""
+        self._inner.measured(base_from_tip, stamp)
+
+    def values(self) -> Mapping[str, str]:
+        """As the controller behind it."""
+        return self._inner.values()
 
     def destroy(self) -> None:
         """As the controller behind it."""
