@@ -58,7 +58,7 @@ class SimulatedRobot:
             )
 
     def __enter__(self) -> SimulatedRobot:
-        wait_until(lambda: "listening" in self.text() or self.process.poll() is not None, 60.0, "the robot")
+        wait_until(lambda: "listening" in self.text() or self.process.poll() is not None, 180.0, "the robot")
         assert self.process.poll() is None, self.text()
         return self
 
