@@ -251,3 +251,13 @@ def test_the_bounded_step_is_the_best_there_is(seed: int, width: float) -> None:
     widened = np.maximum(upper, lower + 1e-12)
     best = lsq_linear(stacked, right, (lower, widened), method="bvls").x
     assert np.sum((stacked @ ours - right) ** 2) <= np.sum((stacked @ best - right) ** 2) + 1e-9
+
+
+def test_damping_keeps_a_step_small_in_the_direction_that_is_lost() -> None:
+    """1 mm that way would take a joint step without bound; damped, no more than 25 rad for a metre."""
+    posture = SINGULAR + 0.002
+    weighted = ARM.jacobian(posture) * np.array([1.0, 1.0, 1.0, 0.25, 0.25, 0.25])[:, None]
+    twist = 1e-3 * np.linalg.svd(weighted)[0][:, -1]
+    twist[3:] /= 0.25
+    solution = ARM.solve(moved(ARM.forward(posture), twist), posture, iterations=1)
+    assert np.linalg.norm(solution.joints - posture) < 0.027
