@@ -251,3 +251,13 @@ def test_the_bounded_step_is_the_best_there_is(seed: int, width: float) -> None:
     widened = np.maximum(upper, lower + 1e-12)
     best = lsq_linear(stacked, right, (lower, widened), method="bvls").x
     assert np.sum((stacked @ ours - right) ** 2) <= np.sum((stacked @ best - right) ** 2) + 1e-9
+
+
+def test_damping_makes_a_small_step_in_the_direction_that_is_nearly_lost() -> None:
+    """0.2 mm that way would take 0.1 rad, which leads astray and is taken back; damped, 25 rad for a metre at most."""
+    posture = SINGULAR + 0.05
+    weighted = ARM.jacobian(posture) * np.array([1.0, 1.0, 1.0, 0.25, 0.25, 0.25])[:, None]
+    twist = 2e-4 * np.linalg.svd(weighted)[0][:, -1]
+    twist[3:] /= 0.25
+    solution = ARM.solve(moved(ARM.forward(posture), twist), posture, iterations=1)
+    assert 5e-4 < np.linalg.norm(solution.joints - posture) < 5e-3
