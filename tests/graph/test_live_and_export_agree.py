@@ -43,6 +43,8 @@ VALUES = {
     "tf_wait": 0.1,
     "base_frame": "base",
     "gripper_joints": ["fr3_finger_joint1", "fr3_finger_joint2"],
+    "image_delay": 0.0,
+    "refuse_repeats": True,
 }
 CONTRACT = ActionContract(**(franka_contract().__dict__ | {"tip_frame": "tip"}))
 
