@@ -83,11 +83,12 @@ def build(plan: Plan, repository: Path, virtual_environment: Path, environment: 
     if not changed and not gone and (install / "setup.bash").is_file():
         return False
     _remove_foreign(workspace, list(digests))
+    bare = workspace / "bare"
     folders = {package.name: repository / package.folder for package in plan.packages}
     for name in changed:
-        # Neither keeps up with files that were deleted or renamed.
+        # None of these keeps up with files that were deleted or renamed.
         shutil.rmtree(install / name, ignore_errors=True)
-        if (folders[name] / "setup.py").is_file():
+        if (folders[name] / "setup.py").is_file() or bare in folders[name].parents:
             shutil.rmtree(workspace / "build" / name, ignore_errors=True)
     install.mkdir(parents=True, exist_ok=True)
     say(f"building {len(changed)} of {len(digests)} packages with colcon: {' '.join(changed) or 'none changed'}")
