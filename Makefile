@@ -15,11 +15,13 @@ N ?= 100
 SEED ?= 0
 CAMERA ?=
 SEAM ?=
+CONTROLLER ?=
+GRIPPER ?=
 FAULT ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CHUNKS FAULT MINUTES
+export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CONTROLLER GRIPPER CHUNKS FAULT MINUTES
 # Under a name that means nothing of its own to bash.
 export BENCH_SECONDS = $(SECONDS)
 
@@ -41,9 +43,10 @@ test: setup  ## the whole test suite
 lint: setup  ## formatting, rules and types
 	@$(IN_WORKSPACE) tools/lint
 
-eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 SEAM=blend|rtc|replace|all CAMERA="x y z roll pitch yaw"
+eval-cell: setup  ## success rate in the simulated cell: TASK=reach N=100 SEED=0 SEAM=rtc|blend|replace|all CONTROLLER= GRIPPER= CAMERA="x y z roll pitch yaw"
 	@$(IN_WORKSPACE) ros2 run vipa_sim eval_cell --task "$$TASK" --n "$$N" --seed "$$SEED" \
-	  $${CAMERA:+"--camera=$$CAMERA"} $${SEAM:+"--seam=$$SEAM"}
+	  $${CAMERA:+"--camera=$$CAMERA"} $${SEAM:+"--seam=$$SEAM"} \
+	  $${CONTROLLER:+"--controller=$$CONTROLLER"} $${GRIPPER:+"--gripper=$$GRIPPER"}
 
 bench-model: setup  ## chunk latency on this processor, beside PI0 of the same size
 	@$(IN_WORKSPACE) python -m vipa_policy.bench.model $(BENCH_ARGUMENTS)

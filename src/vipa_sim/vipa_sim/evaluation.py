@@ -38,6 +38,8 @@ class Settings:
         policy: which policy drives: a checkpoint's name, or "scripted".
         camera: pose of the camera as given, "" for the default.
         seam: how chunks are joined, "" for the parameter file's way.
+        controller: what takes the arm's setpoints, "" for the launch file's choice.
+        gripper: what takes its gripper goals, the same.
     """
 
     task: str
@@ -45,6 +47,8 @@ class Settings:
     policy: str
     camera: str = ""
     seam: str = ""
+    controller: str = ""
+    gripper: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What MoveIt Servo does to the tip, without its planner: integrates twists, or goes to a pose at its own pace.
 
-Guarded by tests/sim/test_servo.py.
+Guarded by tests/sim/test_servo.py and in the closed loop by ``make eval-cell CONTROLLER=servo_twist``.
 """
 
 from __future__ import annotations

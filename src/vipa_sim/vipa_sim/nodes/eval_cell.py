@@ -20,6 +20,8 @@ from tqdm import tqdm
 from vipa_msgs.msg import CellState
 from vipa_policy.control.timeline import SEAM_POLICIES
 from vipa_policy.errors import DatasetError
+from vipa_policy.nodes.controllers import KINDS as CONTROLLERS
+from vipa_policy.nodes.grippers import KINDS as GRIPPERS
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_sim import evaluation
 from vipa_sim.errands import Errand, choose_errands
@@ -132,8 +134,9 @@ def launch_arguments(options: argparse.Namespace, seam: str) -> list[str]:
         arguments.append(f"camera_pose:={options.camera}")
     if options.device:
         arguments.append(f"device:={options.device}")
-    if seam:
-        arguments.append(f"seam:={seam}")
+    for name, value in (("seam", seam), ("controller", options.controller), ("gripper", options.gripper)):
+        if value:
+            arguments.append(f"{name}:={value}")
     return arguments
 
 
@@ -149,6 +152,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--policy", choices=("vipa", SCRIPTED), default="vipa")
     parser.add_argument("--device", default="", help="auto, cpu or cuda")
     parser.add_argument("--seam", choices=(*SEAM_POLICIES, ALL), default="", help="how chunks are joined; all: each")
+    parser.add_argument("--controller", choices=("", *CONTROLLERS), default="", help="what takes the arm's setpoints")
+    parser.add_argument("--gripper", choices=("", *GRIPPERS), default="", help="what takes its gripper goals")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder for results, plot and log")
     parser.add_argument("--resume", action="store_true", help="continue the run of the same settings")
     parser.add_argument("--domain-id", type=int, default=None, help="ROS domain; a free one if left out")
@@ -171,10 +176,12 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, seam: str) -> None:
         name = f"{options.task}-seed{options.seed}-{options.policy}" + ("-camera" if options.camera else "")
-        name += f"-{seam}" if seam else ""
+        name += "".join(f"-{word}" for word in (seam, options.controller, options.gripper) if word)
         checkpoint = Path(options.checkpoint).name if options.checkpoint else options.policy
         self.seam = seam
-        self.settings = Settings(options.task, options.seed, checkpoint, options.camera, seam)
+        self.settings = Settings(
+            options.task, options.seed, checkpoint, options.camera, seam, options.controller, options.gripper
+        )
         self.results = ResultsFile(options.out / f"{name}.jsonl", self.settings, options.resume)
         self.log = options.out / f"{name}.log"
         self.picture = options.out / f"{name}.png"
