@@ -154,19 +154,23 @@ def test_what_the_arm_cannot_reach_is_held_until_the_arm_stands(cell: Cell) -> N
         world = made.world
         assert world.run(100, until=lambda: armed(made)), world.health
         sender = Sender(made)
+        held = ("behind its plan", "away from where it was commanded")  # whichever look comes first
         reasons: set[str] = set()
         for _ in range(30):
             sender.go((0.79, 0.44, 0.59), 21)  # in the workspace's box, out of the arm's reach
-            reasons |= {state.hold_reason for state in world.states if "behind its plan" in state.hold_reason}
+            reasons |= {state.hold_reason for state in world.states if any(w in state.hold_reason for w in held)}
             if reasons:
                 break
-        assert any("near a singularity" in reason or "limit" in reason for reason in reasons), reasons
-        controller = made.arm._controller  # type: ignore[union-attr]
-        # It stands after a while, as near as it gets, and no more is said against moving.
-        assert world.run(600, until=lambda: not controller.problem(world.time)), controller.problem(world.time)
-        rest = hardware.tip
-        world.run(50)
-        assert np.linalg.norm(hardware.tip - rest) < 0.002
+        assert reasons, world.health
+        # It comes to stand, as near as it gets, and then no more is said against moving.
+        places: list[np.ndarray] = []
+
+        def stands() -> bool:
+            places.append(hardware.tip.copy())
+            return len(places) > 50 and float(np.ptp(places[-50:], axis=0).max()) < 0.002
+
+        assert world.run(600, until=stands), world.health
+        assert not made.arm._controller.problem(world.time)  # type: ignore[union-attr]
         assert hardware.driver.refused == 0
 
 
