@@ -26,7 +26,7 @@ ARGUMENTS: tuple[tuple[str, str, list[str] | None, str], ...] = (
         "",
         ["", "libfranka", "pose", "servo_pose", "servo_twist", "joint_trajectory"],
         "what takes the arm's setpoints; empty: libfranka with a real arm, pose in the simulated cell, which stands in "
-        "for all but libfranka. With a real arm any other driver is expected to run already (docs/controllers.md)",
+        "for all but libfranka. With a real arm any other driver is expected to run already (docs/nodes/arm.md)",
     ),
     (
         "gripper",

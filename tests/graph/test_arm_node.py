@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from graph.fakes import BASE_FROM_CAMERA, CAMERA, CONTRACT, START, World, speeds
 from graph.node_rig import Rig, rig
@@ -246,4 +247,10 @@ def test_a_chunk_whose_transform_is_missing_is_refused_with_the_reason() -> None
         )
         world.run(10)
         assert "no transform from another_camera" in world.states[-1].hold_reason
+        header = Header(stamp=Time(sec=-3), frame_id="another_camera")
+        world.chunk_publisher.publish(
+            chunk_to_message(message_chunk, CONTRACT, 3, header, ChunkTimings(captured=stamp))
+        )
+        world.run(10)
+        assert "expected a stamp of 0 s or later in chunk 3" in made.arm.diagnostic_values()["last refusal"]
         assert world.targets == []

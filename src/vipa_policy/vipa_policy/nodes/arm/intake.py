@@ -71,6 +71,14 @@ class ChunkIntake:
             self.refusal = f"no chunk is taken: {reason}"
             self._node.get_logger().warning(self.refusal, throttle_duration_sec=TOLD_AGAIN)
             return
+        if message.header.stamp.sec < 0:
+            # TF knows no time before 0.
+            self._refuse(
+                f"expected a stamp of 0 s or later in chunk {message.id}, got {message.header.stamp.sec} s; "
+                "the clock of its camera is broken",
+                hold=True,
+            )
+            return
         self._pending = (message, now)
 
     def clear(self) -> None:
