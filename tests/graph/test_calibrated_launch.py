@@ -66,7 +66,7 @@ def test_calibrated_launched_bumped(launch_process: ProcessStarter, ros_domain_i
         assert not states[-1].stopped
         set_camera(observer, (*CAMERA[:1], 0.02, *CAMERA[2:]))
         observer.wait(lambda: states[-1].stopped, "the arm to be held")
-        assert "arm/stop" in states[-1].hold_reason
+        assert "was bumped: the board is seen" in states[-1].hold_reason
         observer.wait(lambda: says("was bumped: the board is seen"), "the bump to be told")
         set_camera(observer, CAMERA)
         observer.wait(lambda: says("the camera is in place"), "the camera to be back")

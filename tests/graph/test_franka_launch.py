@@ -41,7 +41,7 @@ def test_a_mistaken_argument_is_refused(launch_process: ProcessStarter, argument
     [
         ("episods:=3", "unknown launch argument 'episods'"),
         ("episodes:=many", "expected a whole number for episodes"),
-        ("robot_ip:=10.0.0.1", "leave robot_ip out to run the simulated cell"),
+        ("robot_ip:=10.0.0.1", "leave robot_ip out for the simulated cell"),
     ],
 )
 def test_a_mistaken_argument_of_the_recording_is_refused(
@@ -72,4 +72,4 @@ def test_a_refused_recording_has_begun_nothing(monkeypatch: pytest.MonkeyPatch) 
         launch("10.0.0.1")
     assert not begun
     launch("")
-    assert len(begun) == 5  # cell, arm, policy, recorder and who demonstrates
+    assert len(begun) == 6  # cell, arm, policy, programs, recorder and who demonstrates

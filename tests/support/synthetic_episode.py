@@ -232,6 +232,22 @@ def execution_state(stamp: int, width: float) -> Any:
         hold_reason="",
         heard="",
         heard_stamp=time_message(0),
+        mode=1,
+        mode_reason="",
+        guards=[],
+        speed=1.0,
+        ahead=0.0,
+        first_due=time_message(0),
+        seam="",
+        seam_gap=0.0,
+        timings=message(
+            "vipa_msgs/msg/ArmTimings",
+            chunk_id=0,
+            **{
+                moment: time_message(0)
+                for moment in ("captured", "received", "transformed", "accepted", "first_setpoint")
+            },
+        ),
     )
 
 
