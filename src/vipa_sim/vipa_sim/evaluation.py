@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from vipa_policy.errors import DatasetError
+from vipa_sim.json_lines import JsonLines
 from vipa_sim.statistics import wilson_interval
 
 # s of simulated time a trial may take.
@@ -106,7 +106,6 @@ class ResultsFile:
         """
         self.path = path
         self.results: list[TrialResult] = []
-        path.parent.mkdir(parents=True, exist_ok=True)
         if resume and path.exists():
             found, self.results = read_results(path)
             if found != settings:
@@ -114,27 +113,17 @@ class ResultsFile:
                     f"{path} was measured with {found}, this run is {settings}; resume with the same settings, or "
                     "leave --resume out to start anew"
                 )
-        # Rewritten rather than appended to, so that a line cut short does not stay in the middle.
-        partial = path.with_suffix(path.suffix + ".partial")
-        self._file: TextIO = partial.open("w", encoding="utf-8")
-        self._write({"settings": dataclasses.asdict(settings)})
-        for result in self.results:
-            self._write({"trial": dataclasses.asdict(result)})
-        partial.replace(path)
+        kept = [{"trial": dataclasses.asdict(result)} for result in self.results]
+        self._lines = JsonLines(path, [{"settings": dataclasses.asdict(settings)}, *kept])
 
     def append(self, result: TrialResult) -> None:
         """Keep one more result."""
         self.results.append(result)
-        self._write({"trial": dataclasses.asdict(result)})
+        self._lines.append({"trial": dataclasses.asdict(result)})
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-
-    def _write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._lines.close()
 
 
 def read_results(path: Path) -> tuple[Settings, list[TrialResult]]:

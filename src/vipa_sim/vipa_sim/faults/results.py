@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import vipa_policy
 import vipa_sim
 from vipa_sim.faults.judge import Outcome
+from vipa_sim.json_lines import JsonLines
 
 
 def fingerprint() -> str:
@@ -44,28 +44,16 @@ class OutcomesFile:
         found, outcomes = _read(path)
         if not fresh and found == key and not set(names) <= {outcome.fault for outcome in outcomes}:
             self.outcomes = [outcome for outcome in outcomes if outcome.fault in names]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Rewritten rather than appended to, so that a line cut short does not stay in the middle.
-        partial = path.with_suffix(path.suffix + ".partial")
-        self._file: TextIO = partial.open("w", encoding="utf-8")
-        self._write({"key": key})
-        for outcome in self.outcomes:
-            self._write(asdict(outcome))
-        partial.replace(path)
+        self._lines = JsonLines(path, [{"key": key}, *map(asdict, self.outcomes)])
 
     def append(self, outcome: Outcome) -> None:
         """Keep one more; it is on disk before this returns."""
         self.outcomes.append(outcome)
-        self._write(asdict(outcome))
+        self._lines.append(asdict(outcome))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-
-    def _write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._lines.close()
 
 
 def _read(path: Path) -> tuple[str, list[Outcome]]:
