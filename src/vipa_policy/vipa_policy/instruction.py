@@ -99,10 +99,8 @@ class InstructionLatch:
         self._heard_here.append((words, stamp, None))
         late = bool(self._relayed) and stamp - self._relayed_stamp < LATENESS
         if self._stopped and late and words == self._relayed == self._instruction:
-            # Heard at last, after the stop that the other node had heard before it.
-            self._relayed, self._stopped = "", False
-            self._heard, self._heard_stamp = text, stamp
-            return Change.NEW
+            # Heard at last, after the stop that the other node had heard before it: they are new once more.
+            self._instruction = ""
         if words == self._relayed:
             self._relayed = ""
         return self._take(text, stamp)

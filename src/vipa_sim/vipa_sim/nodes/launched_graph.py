@@ -17,6 +17,8 @@ from types import TracebackType
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
+from vipa_sim.nodes.child_process import last_lines, start_logged
+
 # Domains above would use ports from the range that Linux hands out for outgoing connections.
 LAST_DOMAIN = 101
 # A launch that was asked to stop gives its nodes 5 s for SIGINT and 5 s for SIGTERM before it kills them.
@@ -74,19 +76,10 @@ class LaunchedGraph:
 
     def __enter__(self) -> LaunchedGraph:
         """Start it. Raises GraphError where there is no ``ros2`` command."""
-        with self.log.open("wb") as output:
-            try:
-                self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except FileNotFoundError as error:
-                raise GraphError(
-                    "expected the ros2 command on the PATH; run: source ros2_ws/install/setup.bash"
-                ) from error
+        try:
+            self._process = start_logged(self._command, self.log)
+        except FileNotFoundError as error:
+            raise GraphError("expected the ros2 command on the PATH; run: source ros2_ws/install/setup.bash") from error
         return self
 
     def __exit__(
@@ -105,7 +98,7 @@ class LaunchedGraph:
 
     def tail(self, lines: int = 15) -> str:
         """Return the last lines of the log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "\n".join(last_lines(self.log, lines))
 
     def stop(self) -> int | None:
         """Ask it to end as Ctrl-C would, insist where it does not, and return its exit status."""

@@ -6,7 +6,7 @@ the arm node's. Guarded by tests/graph/test_controllers.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -16,6 +16,7 @@ from vipa_policy.geometry import Array
 from vipa_policy.nodes.controllers.joint_trajectory import JointTrajectoryController
 from vipa_policy.nodes.controllers.pose import PoseController
 from vipa_policy.nodes.controllers.servo import ServoPoseController, ServoTwistController
+from vipa_policy.nodes.kinds import Kinds, make
 
 
 class ArmController(Protocol):
@@ -40,18 +41,15 @@ class ArmController(Protocol):
         """Let go of everything made on the node."""
 
 
-KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], ArmController]] = {
+KINDS: Kinds[ArmController] = {
     "pose": PoseController,
     "servo_pose": ServoPoseController,
     "servo_twist": ServoTwistController,
     "joint_trajectory": JointTrajectoryController,
 }
-"""By the value of the parameter ``controller``: made of the arm node and the values of its parameters."""
+"""By the value of the parameter ``controller``."""
 
 
 def make_controller(node: Node, values: Mapping[str, Any]) -> ArmController:
     """Return the controller that the parameter ``controller`` names. Raises ValueError where there is none."""
-    kind = values["controller"]
-    if kind not in KINDS:
-        raise ValueError(f"expected a controller of {', '.join(KINDS)}, got {kind!r}")
-    return KINDS[kind](node, values)
+    return make(KINDS, "controller", node, values)

@@ -6,7 +6,7 @@ Guarded by tests/graph/test_grippers.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -14,6 +14,7 @@ from rclpy.node import Node
 from vipa_policy.nodes.grippers.franka_hand import FrankaHandClient
 from vipa_policy.nodes.grippers.gripper_command import GripperCommandClient
 from vipa_policy.nodes.grippers.move import MoveGripperClient
+from vipa_policy.nodes.kinds import Kinds, make
 
 
 class Gripper(Protocol):
@@ -32,17 +33,14 @@ class Gripper(Protocol):
         """Let go of everything made on the node."""
 
 
-KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], Gripper]] = {
+KINDS: Kinds[Gripper] = {
     "move": MoveGripperClient,
     "franka_hand": FrankaHandClient,
     "gripper_command": GripperCommandClient,
 }
-"""By the value of the parameter ``gripper``: made of the arm node and the values of its parameters."""
+"""By the value of the parameter ``gripper``."""
 
 
 def make_gripper(node: Node, values: Mapping[str, Any]) -> Gripper:
     """Return the gripper that the parameter ``gripper`` names. Raises ValueError where there is none."""
-    kind = values["gripper"]
-    if kind not in KINDS:
-        raise ValueError(f"expected a gripper of {', '.join(KINDS)}, got {kind!r}")
-    return KINDS[kind](node, values)
+    return make(KINDS, "gripper", node, values)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rclpy.node import Node
 
 from vipa_policy.control.supervision import DriverState
+from vipa_policy.nodes.kinds import Kinds, make
 from vipa_policy.nodes.robot_link.driver import DriverLink
 from vipa_policy.nodes.robot_link.franka_ros2 import FrankaLink
 
@@ -39,13 +40,10 @@ class RobotLink(Protocol):
         """Let go of everything made on the node."""
 
 
-KINDS: Mapping[str, Callable[[Node, Mapping[str, Any]], RobotLink]] = {"driver": DriverLink, "franka_ros2": FrankaLink}
-"""By the value of the parameter ``robot_link``: made of the arm node and the values of its parameters."""
+KINDS: Kinds[RobotLink] = {"driver": DriverLink, "franka_ros2": FrankaLink}
+"""By the value of the parameter ``robot_link``."""
 
 
 def make_robot_link(node: Node, values: Mapping[str, Any]) -> RobotLink:
     """Return the link that the parameter ``robot_link`` names. Raises ValueError where there is none."""
-    kind = values["robot_link"]
-    if kind not in KINDS:
-        raise ValueError(f"expected a robot_link of {', '.join(KINDS)}, got {kind!r}")
-    return KINDS[kind](node, values)
+    return make(KINDS, "robot_link", node, values)

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
+from vipa_sim.nodes.child_process import last_lines, start_logged, wait_or_kill
 from vipa_sim.nodes.faults.relays import CHUNK, FROM_CELL, TARGET, remappings
 from vipa_sim.nodes.launched_graph import GraphError
 
@@ -40,19 +41,11 @@ class NodeProcess:
         """Start it. Raises GraphError where it runs, or cannot be started."""
         if self.runs:
             raise GraphError(f"{self.name} runs already")
-        with self.log.open("ab") as output:
-            try:
-                self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    # Ctrl-C is for whoever started this; it ends its nodes one after the other.
-                    start_new_session=True,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                )
-            except OSError as error:
-                raise GraphError(f"cannot start {self.name}: {error}; is the workspace built and sourced?") from error
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        try:
+            self._process = start_logged(self._command, self.log, append=True, environment=environment)
+        except OSError as error:
+            raise GraphError(f"cannot start {self.name}: {error}; is the workspace built and sourced?") from error
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal. Raises GraphError where it does not run."""
@@ -62,13 +55,8 @@ class NodeProcess:
 
     def wait(self) -> None:
         """Wait for its end; one that takes too long is killed."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(ENDING)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            wait_or_kill(self._process, ENDING)
 
     def stop(self) -> None:
         """End it in good order, stopped or not."""
@@ -84,9 +72,7 @@ class NodeProcess:
 
     def tail(self, lines: int = 15) -> str:
         """Return the last lines of its output."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "\n".join(last_lines(self.log, lines))
 
 
 class FaultGraph:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from vipa_sim.nodes.child_process import last_lines, start_logged, wait_or_kill
 from vipa_sim.nodes.launched_graph import GraphError
 from vipa_sim.runtime.processes import processor_time
 
@@ -37,15 +38,8 @@ class Troupe:
         self.end(*self._running)
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a process. In a group of its own: Ctrl-C reaches the measurement, which then ends the others."""
-        with self._log(name).open("wb") as output:
-            self._running[name] = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        """Start a process."""
+        self._running[name] = start_logged(command, self._log(name))
 
     def start_module(self, name: str, module: str, *arguments: str) -> None:
         """Start a Python module."""
@@ -70,7 +64,7 @@ class Troupe:
         try:
             self.wait_for(lambda: process.poll() is not None, f"the end of {name}", timeout)
         finally:
-            _end(process)
+            wait_or_kill(process, ENDING)
         if process.returncode != 0:
             raise GraphError(self._ended(name, process.returncode))
 
@@ -85,22 +79,13 @@ class Troupe:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         for process in ending:
-            _end(process)
+            wait_or_kill(process, ENDING)
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
     def _tail(self, name: str) -> str:
-        lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return " | ".join(lines[-5:])
+        return " | ".join(last_lines(self._log(name), 5))
 
     def _ended(self, name: str, status: int) -> str:
         return f"{name} ended with status {status}; {self._log(name)} ends: {self._tail(name)}"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(ENDING)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
