@@ -22,8 +22,9 @@ from vipa_policy.calibration.lens import Lens
 from vipa_policy.calibration.result import Calibration, Frames
 from vipa_policy.geometry import Array
 from vipa_policy.nodes import calibrate
-from vipa_policy.nodes.calibration_node import LATCHED_QOS, CalibrationNode
+from vipa_policy.nodes.calibration_node import CalibrationNode
 from vipa_policy.nodes.lifetime import Lifetime
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_sim.calibration_trials import CalibrationCell
 
 pytestmark = [pytest.mark.graph, pytest.mark.sim]

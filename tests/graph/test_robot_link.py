@@ -18,8 +18,8 @@ from std_srvs.srv import Trigger
 
 from vipa_msgs.msg import DriverStatus
 from vipa_policy.control.supervision import DriverState
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_policy.nodes.robot_link import make_robot_link
-from vipa_policy.nodes.robot_link.driver import STATUS_QOS
 from vipa_policy.nodes.robot_link.franka_ros2 import (
     RECOVERY,
     SET_COLLISION,
@@ -74,7 +74,7 @@ def test_a_driver_of_this_project_tells_its_state_and_is_asked_to_recover(bench:
     assert "never heard" in link.silence(bench.now)
     link.recover(lambda success, message: answers.append((success, message)))
     assert answers == [(False, "nobody serves driver/recover: is the driver running?")]
-    publisher = bench.driver.create_publisher(DriverStatus, "driver/status", STATUS_QOS)
+    publisher = bench.driver.create_publisher(DriverStatus, "driver/status", LATCHED_QOS)
     publisher.publish(DriverStatus(state=DriverStatus.FAULT, reason="reflex"))
     bench.wait(lambda: link.state() == (DriverState.FAULT, "reflex"))
     assert link.silence(bench.now) == ""

@@ -12,7 +12,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
 from tf2_ros import Buffer, TransformListener
 
@@ -36,11 +35,9 @@ from vipa_policy.nodes.conversions import seconds_of
 from vipa_policy.nodes.grippers import make_gripper
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import values_of
+from vipa_policy.nodes.qos import INSTRUCTION_QOS, LATCHED_QOS, NEWEST_QOS
 from vipa_policy.nodes.robot_link import make_robot_link
 
-INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 TO_RESUME = "give another instruction or call arm/resume"
 NOT_ACTIVE = Answer(False, "the arm node is not active")
 

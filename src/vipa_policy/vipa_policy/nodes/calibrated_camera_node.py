@@ -14,7 +14,6 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_ros import StaticTransformBroadcaster
 
 from vipa_msgs.msg import HandEyeCalibration
@@ -31,8 +30,8 @@ from vipa_policy.nodes.calibration_messages import calibration_message
 from vipa_policy.nodes.conversions import transform_stamped
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import FREE, Declaration, real, values_of, whole
+from vipa_policy.nodes.qos import LATCHED_QOS
 
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 MOUNT_PERIOD = 0.2  # s of wall time between two looks at what is known of the camera's tree
 SPEED_SPAN = 0.1  # s over which the hand's speed is measured
 WATCHES = ("board", "standing", "off")

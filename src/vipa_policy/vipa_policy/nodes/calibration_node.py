@@ -14,7 +14,7 @@ from typing import Any
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -29,8 +29,8 @@ from vipa_policy.nodes.board_eye import BoardEye, Sighting, listen_to_static
 from vipa_policy.nodes.conversions import stamp_from_seconds
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import FREE, Declaration, real, values_of
+from vipa_policy.nodes.qos import LATCHED_QOS
 
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STILL_LOOKS = 4  # into the past, within still_time
 
 DECLARATIONS: tuple[Declaration, ...] = (

@@ -11,8 +11,9 @@ from tf2_msgs.msg import TFMessage
 
 from vipa_policy.camera.driver import CameraDescription, CameraFrame
 from vipa_policy.camera.optics import factory_frames, optical_frame
-from vipa_policy.nodes.camera_messages import IMAGE_QOS, LATCHED_QOS, ImageMessage, calibration_message
+from vipa_policy.nodes.camera_messages import IMAGE_QOS, ImageMessage, calibration_message
 from vipa_policy.nodes.conversions import stamp_from_nanoseconds, transform_stamped
+from vipa_policy.nodes.qos import LATCHED_QOS
 
 
 class CameraOutput:

@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import WrenchStamped
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
@@ -22,10 +22,10 @@ from vipa_policy.franka.chain import Chain
 from vipa_policy.franka.limits import FINGER_NAMES, JOINT_NAMES
 from vipa_policy.geometry import Array
 from vipa_policy.nodes.arm_messages import JointStateMessage, TransformsMessage, static_transforms
+from vipa_policy.nodes.qos import LATCHED_QOS
 
 STATE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 TRANSFORM_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class FrankaOutput:

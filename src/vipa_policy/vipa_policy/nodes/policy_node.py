@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from geometry_msgs.msg import PointStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
 from vipa_msgs.msg import ActionChunk, ChunkTimings, ExecutionState, PolicyStatus
@@ -33,10 +32,9 @@ from vipa_policy.nodes.parameters import values_of
 from vipa_policy.nodes.policy_interface import Loader, Loading, Policy, load
 from vipa_policy.nodes.policy_parameters import DECLARATIONS
 from vipa_policy.nodes.policy_teller import PolicyTeller
+from vipa_policy.nodes.qos import INSTRUCTION_QOS, NEWEST_QOS
 from vipa_policy.observation import Chunk, CommittedTail
 
-INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 WATCHING = 0.01  # s of wall time between two looks at what is missing
 
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from vipa_msgs.msg import InstructionUse, PolicyStatus
 from vipa_policy.chunk_latency import ChunkLatency
@@ -21,8 +20,8 @@ from vipa_policy.instruction_history import InstructionHistory, Use
 from vipa_policy.nodes.conversions import stamp_from_seconds
 from vipa_policy.nodes.managed import ManagedNode
 from vipa_policy.nodes.policy_interface import Policy
+from vipa_policy.nodes.qos import LATCHED_QOS
 
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 HEARTBEAT = 1.0  # s of wall time between two statuses that say the same
 
 _NO_DIGITS = str.maketrans("", "", "0123456789")

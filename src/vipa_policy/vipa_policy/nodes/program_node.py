@@ -15,7 +15,6 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -27,6 +26,7 @@ from vipa_policy.instruction import STOP_WORD
 from vipa_policy.nodes.conversions import matrix_from_pose, seconds_of
 from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import FREE, Declaration, real, values_of
+from vipa_policy.nodes.qos import INSTRUCTION_QOS, LATCHED_QOS, NEWEST_QOS
 from vipa_policy.program import (
     SETTLE_DISTANCE,
     ArmSeen,
@@ -40,9 +40,6 @@ from vipa_policy.program import (
     refusal,
 )
 
-INSTRUCTION_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LOOKING = 0.05  # s of wall time between two looks at the goal
 
 DECLARATIONS: tuple[Declaration, ...] = (

@@ -16,17 +16,16 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.client import Client
 from rclpy.executors import Executor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
 from vipa_msgs.msg import CellState, ExecutionState, PolicyStatus, TrialStatus
 from vipa_msgs.srv import ResetCell, StartTrial
 from vipa_policy.instruction import STOP_WORD
 from vipa_policy.nodes.conversions import seconds_of
+from vipa_policy.nodes.qos import INSTRUCTION_QOS, LATCHED_QOS
 from vipa_sim.nodes.launched_graph import GraphError
 
-INSTRUCTION_QOS = QoSProfile(depth=10)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 TARGETS_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 # Loading a checkpoint on a busy machine takes the longest.
 STARTING = 180.0

@@ -19,7 +19,8 @@ from tf2_msgs.msg import TFMessage
 
 from vipa_policy.geometry import Array
 from vipa_policy.nodes.arm_messages import JointStateMessage, TransformsMessage, static_transforms
-from vipa_policy.nodes.camera_messages import IMAGE_QOS, LATCHED_QOS, ImageMessage
+from vipa_policy.nodes.camera_messages import IMAGE_QOS, ImageMessage
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_policy.observation import CameraView
 from vipa_sim.camera import depth_to_millimetres
 from vipa_sim.description import robot_description

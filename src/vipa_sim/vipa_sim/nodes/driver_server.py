@@ -9,15 +9,15 @@ from __future__ import annotations
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Vector3, WrenchStamped
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
 
 from vipa_msgs.msg import DriverStatus
 from vipa_msgs.srv import InjectFault
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_sim.cell import BASE_FRAME, Cell
 from vipa_sim.wrench import ContactWrench
 
-STATUS_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WRENCH_QOS = QoSProfile(depth=10)
 STATUS_PERIOD = 1.0  # s
 WRENCH_RATE = 125.0  # Hz at most; every tick below
@@ -41,7 +41,7 @@ class DriverServer:
         self._contacts = ContactWrench(cell.model, cell.data)
         self._every = max(1, round(1.0 / (WRENCH_RATE * tick)))
         self._ticks = 0
-        self._status = node.create_publisher(DriverStatus, "driver/status", STATUS_QOS)
+        self._status = node.create_publisher(DriverStatus, "driver/status", LATCHED_QOS)
         self._wrench = node.create_publisher(WrenchStamped, "driver/external_wrench", WRENCH_QOS)
         self._message = WrenchStamped()
         self._message.header.frame_id = BASE_FRAME

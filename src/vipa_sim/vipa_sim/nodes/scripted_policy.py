@@ -37,6 +37,7 @@ from vipa_policy.nodes.conversions import (
 )
 from vipa_policy.nodes.lifetime import Lifetime
 from vipa_policy.nodes.policy_teller import use_to_message
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_policy.observation import Chunk
 from vipa_policy.presets import franka_contract
 from vipa_sim import experts
@@ -46,7 +47,6 @@ from vipa_sim.scene import CellSnapshot
 CAMERA_INFO = "camera/camera/color/camera_info"
 SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 CHUNK_QOS = QoSProfile(depth=1)
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STATIC_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # Truths and pictures that wait for their other half of the same stamp.
 WAITING = 5

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from vipa_msgs.msg import TrialStatus
 from vipa_msgs.srv import StartTrial
 from vipa_policy.geometry import Array
-from vipa_policy.nodes.camera_messages import LATCHED_QOS
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_sim import judge
 from vipa_sim.scene import CellSnapshot
 from vipa_sim.smoothness import smoothness_of

@@ -10,15 +10,14 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from vipa_policy.control.executor import Setpoint
 from vipa_policy.geometry import Array
 from vipa_policy.nodes.controllers.topics import sole_stream_problem
 from vipa_policy.nodes.conversions import pose_stamped, stamp_from_seconds
+from vipa_policy.nodes.qos import NEWEST_QOS
 
 TOPIC = "target_pose"
-QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class PoseController:
@@ -27,7 +26,7 @@ class PoseController:
     def __init__(self, node: Node, values: Mapping[str, Any]) -> None:
         self._node = node
         self._base_frame: str = values["base_frame"]
-        self._publisher = node.create_publisher(PoseStamped, TOPIC, QOS)
+        self._publisher = node.create_publisher(PoseStamped, TOPIC, NEWEST_QOS)
 
     def problem(self, now: float) -> str:
         """Say who is missing or too many on the topic."""

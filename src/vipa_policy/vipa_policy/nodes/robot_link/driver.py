@@ -9,14 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from vipa_msgs.msg import DriverStatus
 from vipa_policy.control.supervision import DriverState, Freshness
-
-STATUS_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+from vipa_policy.nodes.qos import LATCHED_QOS
 
 
 class DriverLink:
@@ -29,7 +27,7 @@ class DriverLink:
         self._freshness = Freshness(values["driver_timeout"])
         self._state = DriverState.READY
         self._reason = ""
-        self._subscription = node.create_subscription(DriverStatus, "driver/status", self._take, STATUS_QOS)
+        self._subscription = node.create_subscription(DriverStatus, "driver/status", self._take, LATCHED_QOS)
         self._client = node.create_client(Trigger, "driver/recover")
 
     def silence(self, now: float) -> str:

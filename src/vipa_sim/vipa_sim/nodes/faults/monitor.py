@@ -8,8 +8,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from vipa_msgs.msg import CellState, DriverStatus, ExecutionState
-from vipa_policy.nodes.camera_messages import LATCHED_QOS
 from vipa_policy.nodes.conversions import matrix_from_pose, seconds_of
+from vipa_policy.nodes.qos import LATCHED_QOS
 from vipa_policy.nodes.reception import stamp_of
 from vipa_sim.faults.record import Record
 from vipa_sim.nodes.faults.relays import TARGET, Relays
