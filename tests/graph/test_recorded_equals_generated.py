@@ -38,7 +38,7 @@ CONTRACT = franka_contract()
 # Under way it stays within some 5 mm over the 16 rows, turns included: the lead is the arm's own lag, and limits hardly
 # slow the motion (docs/motion.md). A row at full speed is 8.7 mm; the rest is for the clocks of a busy machine.
 UNDER_WAY = 3  # images of those compared
-WHILE_STARTING, WHEN_UNDER_WAY = 0.06, 0.03  # m; 21 mm were seen in turns
+WHILE_STARTING, WHEN_UNDER_WAY = 0.06, 0.015  # m
 
 
 @dataclass(frozen=True)

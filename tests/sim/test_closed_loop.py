@@ -100,10 +100,15 @@ class Remembering(Expert):
         return chunk
 
 
-def test_the_arm_is_where_the_plan_said_when_it_said_so(cell: Cell) -> None:
-    """Under way, over all the rows of each chunk: what is recorded as demonstration is what the expert meant."""
+@pytest.mark.parametrize("inference", [0.0, 0.06])
+def test_the_arm_is_where_the_plan_said_when_it_said_so(cell: Cell, inference: float) -> None:
+    """Under way, over all the rows of each chunk: what is recorded as demonstration is what the expert meant.
+
+    Chunks of a policy that answers at once are followed between their capture and their first row alone.
+    """
     expert = Remembering()
-    loop = ClosedLoop(cell, expert, Settings(lead=0.02))  # the arm's true lag is found in the first second
+    latency = Latency(observing=min(inference, 0.008), inference=inference)
+    loop = ClosedLoop(cell, expert, Settings(lead=0.02), latency=latency)  # the true lag is found in the first second
     ((result, record),) = evaluate(loop, "reach", SEED, 1)
     assert result.succeeded
     tip = np.array(record.tip)

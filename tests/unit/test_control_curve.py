@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from vipa_policy.control.curve import SAMPLES, Curve
+from vipa_policy.control.curve import SAMPLES, Curve, setting_out
 
 PERIOD = 0.1
 
@@ -94,6 +94,55 @@ def test_a_plan_that_comes_to_rest_does_not_swing_through() -> None:
         assert np.allclose(curve.place(time)[0], way[-1], atol=1e-12)
     along = [np.dot(curve.place(time)[0], way[-1]) for time in np.arange(0.0, 0.4, 0.01)]
     assert np.all(np.diff(along) > -1e-12)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_it_sets_out_from_the_start_and_bends_towards_the_first_row_smoothly(seed: int) -> None:
+    positions, rotations = wandering(seed, rows=9)
+    curve = Curve(positions[1:], rotations[1:], PERIOD, (positions[0], rotations[0]))
+    found, turns = sampled(curve, np.arange(9) * PERIOD)
+    assert np.allclose(found, positions, atol=1e-12)
+    assert (turns * Rotation.from_matrix(rotations).inv()).magnitude().max() < 1e-7
+    assert curve.rows == 8
+    for order in (1, 2):
+        before, after = (np.concatenate(curve.derivative(PERIOD + side, order)) for side in (-1e-9, 1e-9))
+        assert np.allclose(before, after, atol=1e-4)
+
+
+def test_a_plan_that_bends_at_its_second_row_is_not_left_before_the_first() -> None:
+    """Level for three rows, then down: without the start the curve comes from above, by as much as it goes down."""
+    way = np.array([[0.01 * row, 0.0, -0.01 * max(row - 2, 0)] for row in range(1, 9)])
+    upright = np.tile(np.eye(3), (8, 1, 1))
+    level = Curve(way[1:], upright[1:], PERIOD, (way[0], np.eye(3)))
+    made_up = Curve(way[1:], upright[1:], PERIOD)
+    assert abs(level.place(0.0)[0][2]) < 1e-12
+    assert made_up.place(0.0)[0][2] > 0.009
+
+
+def poses_of(positions: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    poses = np.tile(np.eye(4), (len(positions), 1, 1))
+    poses[:, :3, 3], poses[:, :3, :3] = positions, rotations
+    return poses
+
+
+@given(st.integers(0, 10**6), st.floats(1e-4, 1.0), st.floats(1e-4, 1.0))
+@settings(max_examples=40)
+def test_what_a_motion_could_have_come_from_is_taken_and_the_rest_is_a_gap(seed: int, most: float, lean: float) -> None:
+    start, *rows = poses_of(*wandering(seed, rows=4))
+    taken = setting_out(start, np.array(rows), (most, lean))
+    bend = taken[:3, 3] - 2.0 * rows[0][:3, 3] + rows[1][:3, 3]
+    assert np.linalg.norm(bend) <= most * (1.0 + 1e-9)
+    step, before = rows[1][:3, :3] @ rows[0][:3, :3].T, rows[0][:3, :3] @ taken[:3, :3].T
+    assert Rotation.from_matrix(step @ before.T).magnitude() <= lean + 1e-6
+    assert np.allclose(taken[:3, :3] @ taken[:3, :3].T, np.eye(3), atol=1e-9)
+    within = setting_out(start, np.array(rows), (1.0, 4.0))
+    assert np.allclose(within, start, atol=1e-6)
+
+
+def test_a_chunk_of_one_row_sets_out_from_the_start() -> None:
+    start, row = poses_of(*wandering(2, rows=2))
+    assert np.allclose(setting_out(start, row[None], (1.0, 4.0)), start, atol=1e-6)
 
 
 def test_after_the_last_row_it_rests() -> None:

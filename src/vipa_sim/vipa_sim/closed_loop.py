@@ -230,7 +230,7 @@ class _Trial:
         self._next_setpoint = loop.settings.period
         self._next_state = 0.0
         self._measured: list[tuple[float, Array]] = [(0.0, start)]
-        self._seen: tuple[float, Any, Array] | None = None
+        self._seen: tuple[float, Any, Array, Array] | None = None
         self._free_at = 0.0
         self._deliveries: list[Delivery] = []
         self._commitment = Commitment()
@@ -266,13 +266,13 @@ class _Trial:
     def _see(self, stamp_ns: int) -> None:
         observation = self._loop.policy.observe(self._cell, stamp_ns)
         ready = observation.stamp + self._latency.observing
-        self._seen = (ready, observation, self._cell.world_from_camera(SCENE))
+        self._seen = (ready, observation, self._cell.world_from_camera(SCENE), self._cell.base_from_tip)
 
     def _predict(self, now: float) -> None:
         """Begin a prediction where the policy is free and has not seen the newest observation."""
         if self._seen is None or now < max(self._free_at, self._seen[0]) - SLACK:
             return
-        _, observation, base_from_camera = self._seen
+        _, observation, base_from_camera, start = self._seen
         self._seen = None
         tail = None
         if self._loop.inpainting:
@@ -290,6 +290,7 @@ class _Trial:
             base_from_tip=base_from_camera @ chunk.camera_from_tip,
             gripper=chunk.gripper,
             contract=self._contract,
+            start=start,
         )
         self._deliveries.append(Delivery(self._free_at + self._latency.delivery, moved))
 
@@ -389,6 +390,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures[seam] = summarise(Run(chosen.task, chosen.seed, chosen.policy), [result for result, _ in results])
         paces = np.concatenate([record.paces for _, record in results])
         figures[seam]["pace_mean"] = round(float(paces.mean()), 3)
+    cell.close()
     print(seam_table(figures))
     print(json.dumps({"task": chosen.task, "latency_s": dataclasses.asdict(Latency(inference=chosen.inference)),
                       "seams": figures}))  # fmt: skip

@@ -123,7 +123,7 @@ def _chunk(seen: Array, plan: Replanning, stamp: float, identifier: int, rng: np
     rows = np.array([_moved(seen, plan, (row + 1) * period) for row in range(ROWS)])
     rows[:, :3, 3] += rng.normal(0.0, plan.noise, 3)
     rows[:, :3, :3] = Rotation.from_rotvec(rng.normal(0.0, plan.turn_noise, 3)).as_matrix() @ rows[:, :3, :3]
-    return BaseChunk(identifier, stamp, period, rows, np.full(ROWS, 0.08))
+    return BaseChunk(identifier, stamp, period, rows, np.full(ROWS, 0.08), start=seen)
 
 
 def main(arguments: list[str] | None = None) -> None:

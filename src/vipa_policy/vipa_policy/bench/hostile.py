@@ -291,14 +291,28 @@ class Session:
         poses = self._draw_rows(kind)
         contract = replace(self.contract, tip_frame="fr3_link8") if kind == "foreign" else self.contract
         gripper = rng.uniform(0.0, 0.08, self.rows)
+        start = self._draw_start()
         if kind == "nan":
-            target = poses if rng.random() < 0.8 else gripper
+            parts = [poses, gripper] if start is None else [poses, gripper, start]
+            target = parts[rng.choice(len(parts))]
             target.reshape(-1)[rng.integers(target.size)] = rng.choice([np.nan, np.inf, -np.inf])
         elif kind == "no rotation":
-            poses[rng.integers(self.rows), :3, :3] *= rng.choice([-1.0, 0.0, 1.1])
+            wrong = poses if start is None or rng.random() < 0.8 else start[None]
+            wrong[rng.integers(len(wrong)), :3, :3] *= rng.choice([-1.0, 0.0, 1.1])
         elif kind == "cut short":
             gripper = gripper[:-1]
-        return BaseChunk(self.identifier, stamp, self.row_period, poses, gripper, contract)
+        return BaseChunk(self.identifier, stamp, self.row_period, poses, gripper, contract, start)
+
+    def _draw_start(self) -> Array | None:
+        """Where the tip is said to have been at the capture: where it is, anywhere else, or nothing."""
+        kind = self.rng.choice(["measured", "elsewhere", "unknown"])
+        if kind == "unknown":
+            return None
+        start = self.measured.copy()
+        if kind == "elsewhere":
+            start[:3, 3] += self.rng.normal(0.0, 0.05, 3)
+            start[:3, :3] = Rotation.from_rotvec(self.rng.normal(0.0, 0.3, 3)).as_matrix() @ start[:3, :3]
+        return start
 
     def _draw_rows(self, kind: str) -> Array:
         """Poses (rows, 4, 4) of a way that begins at the measured pose, or not."""

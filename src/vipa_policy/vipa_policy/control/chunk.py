@@ -16,6 +16,8 @@ from vipa_policy.geometry import Array
 
 # Entries of R R^T may differ from the identity by this; quaternions of float32 leave a thousandth of it.
 ROTATION_TOLERANCE = 1e-3
+# s: clocks of two processes may differ by scheduling; a capture further ahead than this comes from a wrong clock.
+FUTURE_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class BaseChunk:
         base_from_tip: (rows, 4, 4).
         gripper: (rows,) m.
         contract: what its numbers mean; None only where the caller made them itself.
+        start: (4, 4) base_from_tip, measured when the image was taken: where the rows set out from. None where it is
+            not known.
     """
 
     identifier: int
@@ -37,6 +41,7 @@ class BaseChunk:
     base_from_tip: Array
     gripper: Array
     contract: ActionContract | None = None
+    start: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -59,12 +64,31 @@ class BaseChunk:
             raise ChunkError(f"expected a finite stamp and a period above 0, got {self.stamp} and {self.period} s")
         if not np.isfinite(self.base_from_tip).all() or not np.isfinite(self.gripper).all():
             raise ChunkError("expected finite poses and gripper widths, got NaN or infinity; the chunk is dropped")
-        rotations = self.base_from_tip[:, :3, :3]
-        product = rotations @ np.swapaxes(rotations, 1, 2)
-        skewed = np.abs(product - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
-        wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
+        wrong = _without_rotation(self.base_from_tip)
         if len(wrong):
             raise ChunkError(f"expected a rotation in every row, row {wrong[0]} holds none; the chunk is dropped")
+        start = self.start
+        if start is not None and (
+            start.shape != (4, 4) or not np.isfinite(start).all() or len(_without_rotation(start[None]))
+        ):
+            raise ChunkError(f"expected a pose (4, 4) of the tip at the image's stamp, got {start}; the chunk is dropped")
+
+
+def check_captured(identifier: int, stamp: float, now: float) -> None:
+    """Raise ChunkError where a chunk's image was taken (s) after now (s)."""
+    if stamp > now + FUTURE_TOLERANCE:
+        raise ChunkError(
+            f"chunk {identifier} was captured {stamp - now:.3f} s in the future; "
+            "check that camera and arm share a clock (use_sim_time)"
+        )
+
+
+def _without_rotation(poses: Array) -> Array:
+    """Return the indices of poses (n, 4, 4) whose upper left block is no rotation."""
+    rotations = poses[:, :3, :3]
+    product = rotations @ np.swapaxes(rotations, 1, 2)
+    skewed = np.abs(product - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
+    return np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
 
 
 @dataclass(frozen=True)

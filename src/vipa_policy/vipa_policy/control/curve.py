@@ -15,8 +15,17 @@ from functools import lru_cache
 import numpy as np
 from scipy.interpolate import make_interp_spline
 
-from vipa_policy.control.rotations import Quaternion, from_matrix, from_vector, multiply, nearest_turn, to_vector
-from vipa_policy.control.vectors import Vector, vector
+from vipa_policy.control.rotations import (
+    Quaternion,
+    between,
+    from_matrix,
+    from_vector,
+    multiply,
+    nearest_turn,
+    to_matrix,
+    to_vector,
+)
+from vipa_policy.control.vectors import Vector, clamp_norm, plus, vector
 from vipa_policy.geometry import Array
 
 # Coefficients of 1, s, ..., s^5 from (p0, m0, c0, p1, m1, c1), s in [0, 1]: quintic Hermite.
@@ -53,22 +62,32 @@ _SAMPLED = np.stack(
 class Curve:
     """Rows as a function of plan time: 0 at the capture, (i + 1) * period at row i, at rest after the last.
 
-    Between capture and the first row there is no prediction. The curve runs there as from the first row to the second,
-    backwards: a target that stood still at the first row would hold every fast replanning policy back.
+    At the capture the tip was where it was measured: a row before the first, and part of the curve. A policy that
+    answers within a row's time is followed there and nowhere else, so what lies there decides where the arm goes. Where
+    the start is not known the curve runs as from the first row to the second, backwards; at a bend ahead that leads
+    away from the plan.
 
     Args:
         positions: (rows, 3) m. rotations: (rows, 3, 3). Base frame.
         period: s between rows.
+        start: (3,) m and (3, 3), the tip at the capture; None where that is not known.
     """
 
-    def __init__(self, positions: Array, rotations: Array, period: float) -> None:
+    def __init__(
+        self, positions: Array, rotations: Array, period: float, start: tuple[Array, Array] | None = None
+    ) -> None:
         self.period = period
         self.rows = len(positions)
+        if start is not None:
+            positions, rotations = np.concatenate([start[0][None], positions]), np.concatenate([start[1][None], rotations])
         self._origin = from_matrix(rotations[0])
         knots = np.concatenate([positions, unwrapped(rotations)], axis=1)
-        before = 2.0 * knots[0] - knots[min(1, self.rows - 1)]
-        self.knots = np.concatenate([[before], knots])
-        self._coefficients = _segments(self.knots)
+        if start is None:
+            self.knots = np.concatenate([[2.0 * knots[0] - knots[min(1, self.rows - 1)]], knots])
+            self._coefficients = _segments(self.knots, *_led_to(self.knots))
+        else:
+            self.knots = knots
+            self._coefficients = _segments(knots, *_of_least_jerk(knots))
         self._quintics: list[list[list[float]]] = self._coefficients.transpose(0, 2, 1).tolist()
 
     @property
@@ -113,6 +132,24 @@ class Curve:
         return np.asarray(norms / self.period ** np.arange(1, 4)[:, None, None])
 
 
+def setting_out(start: Array, rows: Array, most: tuple[float, float]) -> Array:
+    """Return the place (4, 4) a row before the first: the start, as far as a motion can bend in the first row.
+
+    A learned policy's first row may lie a centimetre beside the tip. That is a gap, for the seam to close; a curve that
+    led there within one row would be slow for it.
+
+    Args:
+        start: (4, 4) measured tip at the capture. rows: (n, 4, 4).
+        most: m and rad, greatest second difference of positions and 
+    """
+    first, second = rows[0], rows[min(1, len(rows) - 1)]
+    steady = 2.0 * first[:3, 3] - second[:3, 3]
+    turned = from_matrix(first[:3, :3] @ second[:3, :3].T @ first[:3, :3])
+    away = clamp_norm(vector(start[:3, 3] - steady), most[0])
+    lean = clamp_norm(between(turned, from_matrix(start)), most[1])
+    return to_matrix(multiply(from_vector(lean), turned), plus(vector(steady), 1.0, away))
+
+
 def unwrapped(rotations: Array) -> Array:
     """Return rotation vectors (rows, 3) relative to the first rotation, base frame, without jumps of a full turn."""
     turns = np.array([to_vector(from_matrix(turn)) for turn in rotations @ rotations[0].T])
@@ -139,15 +176,24 @@ def _spline_derivatives(knots: int) -> tuple[Array, Array]:
     return spline(np.arange(knots), 1), spline(np.arange(knots), 2)
 
 
-def _segments(knots: Array) -> Array:
+def _of_least_jerk(knots: Array) -> tuple[Array, Array]:
+    """Return slopes and second derivatives (n, dimensions) of the spline through all knots (n, dimensions)."""
+    first, second = _spline_derivatives(len(knots))
+    return first @ knots, second @ knots
+
+
+def _led_to(knots: Array) -> tuple[Array, Array]:
+    """Return the same where the first knot was made up: the spline goes through the others, and is led to by it."""
+    slopes, bends = _of_least_jerk(knots[1:])
+    return np.concatenate([knots[1:2] - knots[:1], slopes]), np.concatenate([np.zeros_like(knots[:1]), bends])
+
+
+def _segments(knots: Array, slopes: Array, bends: Array) -> Array:
     """Return coefficients (n - 1, 6, dimensions) of quintics over s in [0, 1] between knots (n, dimensions).
 
-    The spline goes through the rows; the knot before them was made up, and is led to by them.
+    Slopes and second derivatives (n, dimensions) are shortened where a step beside them is short.
     """
     differences = np.diff(knots, axis=0)
-    first, second = _spline_derivatives(len(knots) - 1)
-    slopes = np.concatenate([differences[:1], first @ knots[1:]])
-    bends = np.concatenate([np.zeros_like(knots[:1]), second @ knots[1:]])
     for part in PARTS:
         lengths = np.linalg.norm(differences[:, part], axis=1)
         # At rest behind the last knot.

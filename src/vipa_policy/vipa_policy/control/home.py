@@ -110,4 +110,5 @@ class Homing:
             step = rotations.from_vector((share * turning[0], share * turning[1], share * turning[2]))
             place = tuple(a + share * (b - a) for a, b in zip(command.position, self._place, strict=True))
             poses.append(rotations.to_matrix(rotations.multiply(step, command.rotation), vector(place)))
-        return BaseChunk(1, now, ROW_PERIOD, np.array(poses), np.zeros(rows))
+        start = rotations.to_matrix(command.rotation, command.position)
+        return BaseChunk(1, now, ROW_PERIOD, np.array(poses), np.zeros(rows), start=start)

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from vipa_policy.control import rotations
-from vipa_policy.control.chunk import BaseChunk
+from vipa_policy.control.chunk import BaseChunk, check_captured
 from vipa_policy.control.consumption import Consumption
-from vipa_policy.control.curve import Curve
+from vipa_policy.control.curve import Curve, setting_out
 from vipa_policy.control.limits import Bounds, Limits
 from vipa_policy.control.pace import FASTEST_BEND, FASTEST_PACE, FASTEST_RAMP, Pace, Profile
 from vipa_policy.control.rotations import Quaternion
@@ -34,8 +34,6 @@ from vipa_policy.control.workspace import TiltCone, Workspace
 from vipa_policy.errors import ChunkError
 from vipa_policy.geometry import Array
 
-# Clocks of two processes may differ by scheduling; a capture further ahead than this comes from a wrong clock.
-FUTURE_TOLERANCE = 0.05
 SEAM_POLICIES = ("replace", "blend", "rtc")
 # s, least time in which `replace` closes a gap: a few setpoints.
 REPLACE_WITHIN = 0.05
@@ -182,11 +180,7 @@ class Timeline:
         """
         chunk.verify()
         newest = self.newest
-        if chunk.stamp > now + FUTURE_TOLERANCE:
-            raise ChunkError(
-                f"chunk {chunk.identifier} was captured {chunk.stamp - now:.3f} s in the future; "
-                "check that camera and arm share a clock (use_sim_time)"
-            )
+        check_captured(chunk.identifier, chunk.stamp, now)
         if newest is not None and chunk.stamp <= newest.stamp:
             raise ChunkError(
                 f"chunk {chunk.identifier} is no newer than chunk {newest.identifier} in force "
@@ -249,9 +243,16 @@ class Timeline:
     def _place(self, chunk: BaseChunk, command: Command) -> _Placed:
         """Smooth a chunk, bend it into workspace and cone; it begins where the arm of its image had got to."""
         period = chunk.period
-        positions = smoothed(chunk.base_from_tip[:, :3, 3], self._error[0], self._linear.jerk, period)
-        rows = smoothed_rotations(chunk.base_from_tip[:, :3, :3], self._error[1], self._angular.jerk, period)
-        curve = Curve(self._workspace.bend(positions, np.array(command.position)), self._cone.bend(rows), period)
+        poses = chunk.base_from_tip
+        if chunk.start is not None:
+            most = self._linear.acceleration * period**2, self._angular.acceleration * period**2
+            poses = np.concatenate([setting_out(chunk.start, poses, most)[None], poses])
+        positions = smoothed(poses[:, :3, 3], self._error[0], self._linear.jerk, period)
+        turns = smoothed_rotations(poses[:, :3, :3], self._error[1], self._angular.jerk, period)
+        start = None if chunk.start is None else (positions[0], turns[0])  # bent nowhere: the arm was there
+        rows = slice(0 if start is None else 1, None)
+        bent = self._workspace.bend(positions[rows], np.array(command.position))
+        curve = Curve(bent, self._cone.bend(turns[rows]), period, start)
         begin = self.consumption.at(chunk.stamp - self.lead)
         return _Placed(chunk, curve, Profile(curve, self._linear, self._angular), begin)
 

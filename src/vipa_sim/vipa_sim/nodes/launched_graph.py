@@ -5,6 +5,7 @@ Used by the evaluation, the demo and the tests. Guarded by tests/graph/test_eval
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -30,7 +31,12 @@ class GraphError(RuntimeError):
 
 
 def free_domain() -> int:
-    """Return a ROS domain that no participant of this machine uses now."""
+    """Return a ROS domain that no participant of this machine uses now.
+
+    Nodes of this process that nobody holds any more, but that await Python's garbage collector, are ended first: they
+    would be met again in the domain that they were in.
+    """
+    gc.collect()
     candidates = list(range(50, LAST_DOMAIN + 1))
     random.shuffle(candidates)
     for domain in candidates:

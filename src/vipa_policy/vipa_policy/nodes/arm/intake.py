@@ -12,13 +12,13 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformException
 
 from vipa_msgs.msg import ActionChunk
-from vipa_policy.control.chunk import BaseChunk
+from vipa_policy.control.chunk import BaseChunk, check_captured
 from vipa_policy.control.executor import Executor
 from vipa_policy.errors import ChunkError, VipaError
 from vipa_policy.geometry import Array
 from vipa_policy.instruction import InstructionLatch, normalise
 from vipa_policy.nodes.arm.timing import Timing
-from vipa_policy.nodes.conversions import chunk_from_message, matrix_from_transform
+from vipa_policy.nodes.conversions import chunk_from_message, matrix_from_transform, seconds_of
 
 # s after new words in which chunks for other words are refused: the policy may hear them later than the arm.
 WORDS_GRACE = 1.0
@@ -32,7 +32,7 @@ class ChunkIntake:
     Args:
         node: for its log.
         buffer: of TF.
-        base: frame that chunks are moved to.
+        base, tip: frames that chunks are moved to, and of the tip.
         patience: s, how long a chunk waits for its transform.
         latch: the words in force.
         hold: called with the reason where a refused chunk is one to hold for.
@@ -45,6 +45,7 @@ class ChunkIntake:
         node: Node,
         buffer: Buffer,
         base: str,
+        tip: str,
         patience: float,
         latch: InstructionLatch,
         hold: Callable[[str], None],
@@ -52,7 +53,7 @@ class ChunkIntake:
         timing: Timing,
     ) -> None:
         self._node = node
-        self._buffer, self._base, self._patience = buffer, base, patience
+        self._buffer, self._base, self._tip, self._patience = buffer, base, tip, patience
         self._latch = latch
         self._hold, self._blocked = hold, blocked
         self._timing = timing
@@ -79,6 +80,11 @@ class ChunkIntake:
                 hold=True,
             )
             return
+        try:
+            check_captured(message.id, seconds_of(message.header.stamp), now)
+        except ChunkError as error:
+            self._refuse(str(error), hold=False)
+            return
         self._pending = (message, now)
 
     def clear(self) -> None:
@@ -94,31 +100,36 @@ class ChunkIntake:
             return
         message, arrived = self._pending
         try:
-            base_from_camera = matrix_from_transform(
-                self._buffer.lookup_transform(
-                    self._base, message.header.frame_id, Time.from_msg(message.header.stamp)
-                ).transform
-            )
+            base_from_camera, base_from_tip = self._poses(message)
         except TransformException as error:
             if clock() - arrived > self._patience:
                 self._pending = None
-                self._refuse(f"no transform from {message.header.frame_id} at the image's stamp: {error}", hold=True)
+                self._refuse(
+                    f"no transform from {message.header.frame_id} and {self._tip} at the image's stamp: {error}", hold=True
+                )
             return
         except VipaError as error:
             self._pending = None
             self._refuse(str(error), hold=True)
             return
         self._pending = None
-        self._execute(executor, message, base_from_camera, (arrived, clock))
+        self._execute(executor, message, (base_from_camera, base_from_tip), (arrived, clock))
+
+    def _poses(self, message: ActionChunk) -> tuple[Array, Array]:
+        """Return (4, 4) of the camera and of the tip in the base frame, both when the image was taken."""
+        frames, stamp = (message.header.frame_id, self._tip), Time.from_msg(message.header.stamp)
+        camera, tip = (self._buffer.lookup_transform(self._base, frame, stamp).transform for frame in frames)
+        return matrix_from_transform(camera), matrix_from_transform(tip)
 
     def _execute(
         self,
         executor: Executor,
         message: ActionChunk,
-        base_from_camera: Array,
+        poses: tuple[Array, Array],
         times: tuple[float, Callable[[], float]],
     ) -> None:
         arrived, clock = times
+        base_from_camera, base_from_tip = poses
         try:
             chunk, contract = chunk_from_message(message)
         except VipaError as error:
@@ -131,6 +142,7 @@ class ChunkIntake:
             base_from_tip=base_from_camera @ chunk.camera_from_tip,
             gripper=chunk.gripper,
             contract=contract,
+            start=base_from_tip,
         )
         transformed = clock()
         try:

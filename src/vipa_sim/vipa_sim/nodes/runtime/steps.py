@@ -94,7 +94,8 @@ def motion(repeats: int) -> dict[str, float]:
     for number in range(1, repeats + 1):
         rows = chunk.camera_from_tip.copy()
         rows[:, :3, 3] += executor.base_from_tip[:3, 3] - START[:3, 3]
-        placed = BaseChunk(number, now - 0.05, CONTRACT.control_period, rows, chunk.gripper)
+        start = executor.base_from_tip
+        placed = BaseChunk(number, now - 0.05, CONTRACT.control_period, rows, chunk.gripper, start=start)
         accepts.append(spent(lambda placed=placed, now=now: executor.accept_chunk(placed, now)))  # type: ignore[misc]
         for _ in range(SETPOINTS_A_CHUNK):
             now += period
