@@ -291,7 +291,7 @@ class Session:
         poses = self._draw_rows(kind)
         contract = replace(self.contract, tip_frame="fr3_link8") if kind == "foreign" else self.contract
         gripper = rng.uniform(0.0, 0.08, self.rows)
-        start = self._draw_start()
+        start = self._draw_captured()
         if kind == "nan":
             parts = [poses, gripper] if start is None else [poses, gripper, start]
             target = parts[rng.choice(len(parts))]
@@ -303,7 +303,7 @@ class Session:
             gripper = gripper[:-1]
         return BaseChunk(self.identifier, stamp, self.row_period, poses, gripper, contract, start)
 
-    def _draw_start(self) -> Array | None:
+    def _draw_captured(self) -> Array | None:
         """Where the tip is said to have been at the capture: where it is, anywhere else, or nothing."""
         kind = self.rng.choice(["measured", "elsewhere", "unknown"])
         if kind == "unknown":

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ChunkError, ContractMismatch
@@ -71,7 +72,9 @@ class BaseChunk:
         if start is not None and (
             start.shape != (4, 4) or not np.isfinite(start).all() or len(_without_rotation(start[None]))
         ):
-            raise ChunkError(f"expected a pose (4, 4) of the tip at the image's stamp, got {start}; the chunk is dropped")
+            raise ChunkError(
+                f"expected a pose (4, 4) of the tip at the image's stamp, got {start}; the chunk is dropped"
+            )
 
 
 def check_captured(identifier: int, stamp: float, now: float) -> None:
@@ -83,7 +86,7 @@ def check_captured(identifier: int, stamp: float, now: float) -> None:
         )
 
 
-def _without_rotation(poses: Array) -> Array:
+def _without_rotation(poses: Array) -> NDArray[np.intp]:
     """Return the indices of poses (n, 4, 4) whose upper left block is no rotation."""
     rotations = poses[:, :3, :3]
     product = rotations @ np.swapaxes(rotations, 1, 2)

@@ -79,7 +79,10 @@ class Curve:
         self.period = period
         self.rows = len(positions)
         if start is not None:
-            positions, rotations = np.concatenate([start[0][None], positions]), np.concatenate([start[1][None], rotations])
+            positions, rotations = (
+                np.concatenate([start[0][None], positions]),
+                np.concatenate([start[1][None], rotations]),
+            )
         self._origin = from_matrix(rotations[0])
         knots = np.concatenate([positions, unwrapped(rotations)], axis=1)
         if start is None:
@@ -140,7 +143,7 @@ def setting_out(start: Array, rows: Array, most: tuple[float, float]) -> Array:
 
     Args:
         start: (4, 4) measured tip at the capture. rows: (n, 4, 4).
-        most: m and rad, greatest second difference of positions and 
+        most: m and rad, greatest second difference of positions and
     """
     first, second = rows[0], rows[min(1, len(rows) - 1)]
     steady = 2.0 * first[:3, 3] - second[:3, 3]

@@ -82,7 +82,15 @@ class ArmNode(ManagedNode):
         self._speed.set("parameter", values["speed"], "the arm node's parameter speed")
         self._timing = Timing(values["latency_budget"])
         self._intake = ChunkIntake(
-            self, self._buffer, self._base, self._tip, values["tf_wait"], self._latch, self._hold, self._blocked, self._timing
+            self,
+            self._buffer,
+            self._base,
+            self._tip,
+            values["tf_wait"],
+            self._latch,
+            self._hold,
+            self._blocked,
+            self._timing,
         )
         self._states = self.create_publisher(ExecutionState, "arm/execution_state", NEWEST_QOS)
         self._subscriptions_made = [

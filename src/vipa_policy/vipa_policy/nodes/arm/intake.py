@@ -105,7 +105,8 @@ class ChunkIntake:
             if clock() - arrived > self._patience:
                 self._pending = None
                 self._refuse(
-                    f"no transform from {message.header.frame_id} and {self._tip} at the image's stamp: {error}", hold=True
+                    f"no transform from {message.header.frame_id} and {self._tip} at the image's stamp: {error}",
+                    hold=True,
                 )
             return
         except VipaError as error:
