@@ -10,6 +10,8 @@ import gc
 import os
 from pathlib import Path
 
+from vipa_policy.scheduling import be_on_time
+
 KERNEL = Path("/sys/kernel/realtime")
 PRIORITY = 80  # of SCHED_FIFO: above ordinary interrupts' threads (50), below the kernel's own watchdogs (99)
 _CURRENT_AND_FUTURE = 1 | 2  # of mlockall
@@ -29,10 +31,8 @@ def prepare() -> list[str]:
     From here on garbage is not collected: only for a loop that makes none that refers to itself.
     """
     denied = []
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except OSError as error:
-        denied.append(f"no real-time scheduling ({error.strerror}): allow rtprio {PRIORITY} in limits.conf")
+    if reason := be_on_time(PRIORITY):
+        denied.append(reason)
     if ctypes.CDLL(None, use_errno=True).mlockall(_CURRENT_AND_FUTURE) != 0:
         denied.append(f"memory may be swapped ({os.strerror(ctypes.get_errno())}): allow memlock in limits.conf")
     gc.collect()

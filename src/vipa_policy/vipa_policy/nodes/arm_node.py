@@ -37,9 +37,12 @@ from vipa_policy.nodes.managed import ManagedNode, run
 from vipa_policy.nodes.parameters import values_of
 from vipa_policy.nodes.qos import INSTRUCTION_QOS, LATCHED_QOS, NEWEST_QOS
 from vipa_policy.nodes.robot_link import make_robot_link
+from vipa_policy.scheduling import be_on_time
 
 TO_RESUME = "give another instruction or call arm/resume"
 NOT_ACTIVE = Answer(False, "the arm node is not active")
+# s that taking a chunk may need: one that comes later before a setpoint waits until that is out, and delays none.
+TAKING = 0.005
 
 
 class ArmNode(ManagedNode):
@@ -52,6 +55,7 @@ class ArmNode(ManagedNode):
         self._latch = InstructionLatch()
         self._tracking_error = 0.0
         self._streaming = False
+        self._next_setpoint = 0.0
         self._published_state: tuple[object, ...] | None = None
 
     # Life cycle
@@ -78,6 +82,7 @@ class ArmNode(ManagedNode):
             self.get_logger().error(f"cannot configure: {error}")
             self.diagnostics.report(DiagnosticStatus.ERROR, f"not configured: {error}")
             return TransitionCallbackReturn.FAILURE
+        self._be_on_time(values["realtime_priority"])
         self._speed = SpeedOverride()
         self._speed.set("parameter", values["speed"], "the arm node's parameter speed")
         self._timing = Timing(values["latency_budget"])
@@ -111,6 +116,12 @@ class ArmNode(ManagedNode):
             self, triggers, self._stop_latched, self._emergency_stop, self._speed, self._apply_speed
         )
         return TransitionCallbackReturn.SUCCESS
+
+    def _be_on_time(self, priority: int) -> None:
+        """Setpoints are due every period, whatever else the machine does."""
+        self._scheduling = be_on_time(priority) if priority else "as any process"
+        if priority and self._scheduling:
+            self.get_logger().warning(f"{self._scheduling}; or set realtime_priority to 0")
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Come up disarmed, and begin to watch."""
@@ -165,6 +176,7 @@ class ArmNode(ManagedNode):
             **self._timing.values(self.now),
             **self._controller.values(),
             **self._watch.posture.values(),
+            "scheduling": self._scheduling or "real-time",
             "gripper": self._gripper.problem(self.now) or "takes goals",
             "rate of wrenches (Hz)": f"{self._watch.wrench_rate.value(self.now):.1f}",
         }
@@ -190,7 +202,8 @@ class ArmNode(ManagedNode):
         if self._executor is None:
             return
         self._intake.offer(message, self.now)
-        self._intake.proceed(self._executor, lambda: self.now)
+        if self._next_setpoint - self.now > min(TAKING, 0.6 / self._values["rate"]):
+            self._intake.proceed(self._executor, lambda: self.now)
 
     def _touched(self, reason: str) -> None:
         """The contact guard speaks: what moves is stopped, and that is latched."""
@@ -277,7 +290,6 @@ class ArmNode(ManagedNode):
         executor = self._executor
         if executor is None:
             return
-        self._intake.proceed(executor, lambda: self.now)
         now = self.now
         setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
         if setpoint is not None and not self._fought_over:
@@ -288,6 +300,8 @@ class ArmNode(ManagedNode):
                 self._gripper.send(setpoint.gripper, now)
         elif self._streaming and executor.state in (State.IDLE, State.HOLDING):
             self._rest()
+        self._next_setpoint = now + 1.0 / self._values["rate"]
+        self._intake.proceed(executor, lambda: self.now)
         if self._published_state != self._told():
             self._publish_state()
 

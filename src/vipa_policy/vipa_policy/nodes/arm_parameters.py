@@ -15,7 +15,7 @@ from vipa_policy.geometry import Array, transform
 from vipa_policy.nodes.arm.posture_guard import DECLARATIONS as POSTURE_DECLARATIONS
 from vipa_policy.nodes.controllers.parameters import DECLARATIONS as CONTROLLER_DECLARATIONS
 from vipa_policy.nodes.grippers.parameters import DECLARATIONS as GRIPPER_DECLARATIONS
-from vipa_policy.nodes.parameters import FREE, Declaration, real
+from vipa_policy.nodes.parameters import FREE, Declaration, real, whole
 from vipa_policy.nodes.robot_link.parameters import DECLARATIONS as LINK_DECLARATIONS
 
 TILT = real(0.01, 3.1416)
@@ -28,6 +28,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("controller", "pose", "kind of arm driver that setpoints are streamed to: see docs/nodes/arm.md", FREE),
     ("gripper", "move", "kind of gripper driver that goals are sent to: see docs/nodes/arm.md", FREE),
     ("rate", 100.0, "Hz, of setpoints", real(50.0, 500.0)),
+    ("realtime_priority", 0, "of SCHED_FIFO, 1 to 99, for the whole node; 0 asks for none", whole(0, 99)),
     ("linear_velocity", 0.25, "m/s, norm", real(0.001, 2.0)),
     ("linear_acceleration", 1.0, "m/s^2, norm", real(0.01, 13.0)),
     ("linear_jerk", 20.0, "m/s^3, norm", real(0.1, 6500.0)),

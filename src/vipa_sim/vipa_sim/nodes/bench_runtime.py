@@ -98,7 +98,15 @@ class Bench:
 
     def _start_arm(self, troupe: Troupe, records: Path) -> None:
         troupe.start_module(
-            "arm", f"{HERE}.observed_arm", "--records", str(records), "--ros-args", "-p", "armed_at_start:=true"
+            "arm",
+            f"{HERE}.observed_arm",
+            "--records",
+            str(records),
+            "--ros-args",
+            "-p",
+            "armed_at_start:=true",
+            "-p",
+            "realtime_priority:=10",  # as franka.yaml has it
         )
 
     def _start_plain(self, troupe: Troupe, records: Path, side: str) -> list[str]:
