@@ -11,6 +11,7 @@ TASK ?= reach
 CHUNKS ?= 100000
 MINUTES ?= 30
 SECONDS ?= 60
+TEST_PROCESSES ?= 2
 N ?= 100
 SEED ?= 0
 CAMERA ?=
@@ -21,7 +22,7 @@ FAULT ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 # Recipes read these from the environment, so that no value is ever parsed by the shell.
-export PYTHON VENV ROS_WHEELS TASK N SEED CAMERA SEAM CONTROLLER GRIPPER CHUNKS FAULT MINUTES
+export PYTHON VENV ROS_WHEELS TEST_PROCESSES TASK N SEED CAMERA SEAM CONTROLLER GRIPPER CHUNKS FAULT MINUTES
 # Under a name that means nothing of its own to bash.
 export BENCH_SECONDS = $(SECONDS)
 
@@ -37,8 +38,8 @@ setup:  ## install what is missing and build ros2_ws (minutes the first time, th
 demo: setup  ## the simulated arm does what three instructions say; writes out/demo.mp4
 	@$(IN_WORKSPACE) ros2 run vipa_sim demo
 
-test: setup  ## the whole test suite
-	@$(IN_WORKSPACE) python -m pytest $(PYTEST_ARGUMENTS)
+test: setup  ## the whole test suite, two files at a time: TEST_PROCESSES=2
+	@$(IN_WORKSPACE) python -m pytest --numprocesses "$$TEST_PROCESSES" --dist loadfile $(PYTEST_ARGUMENTS)
 
 lint: setup  ## formatting, rules and types
 	@$(IN_WORKSPACE) tools/lint

@@ -9,8 +9,8 @@ from typing import IO
 
 
 def _candidates() -> list[int]:
-    # 0 is everybody's default; above 101 the ports of Fast DDS run into Linux's ephemeral ones.
-    first, _, last = os.environ.get("VIPA_TEST_DOMAINS", "1-101").partition("-")
+    # 0 is everybody's default; from 50 on commands and rigs take theirs themselves (`free_domain`).
+    first, _, last = os.environ.get("VIPA_TEST_DOMAINS", "1-49").partition("-")
     candidates = list(range(int(first), int(last or first) + 1))
     random.shuffle(candidates)
     return candidates

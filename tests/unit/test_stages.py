@@ -55,7 +55,7 @@ EVERYTHING = {"vision_tower", "projector", "spatial", "fusion"} | LANGUAGE | ACT
         (StagePlan("3", fusion=True, spatial=True), LANGUAGE | ACTION | {"fusion", "spatial"}),
         (StagePlan("full"), EVERYTHING),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # workers must agree
 )
 def test_a_stage_trains_exactly_its_parts(folder, plan, trained):
     network, _ = build(folder, "pointing")
@@ -80,7 +80,7 @@ def test_alpha_trains_in_stage_1(folder):
         (StagePlan("2", lora=LORA), {"fusion", "projector", "lora", "new_tokens"}),
         (StagePlan("3", lora=LORA), {"lora", "action_queries", "action_head"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # workers must agree
 )
 def test_with_lora_adapters_stand_for_the_language_model(folder, plan, trained):
     network, _ = build(folder)

@@ -5,23 +5,29 @@ Used by the evaluation, the demo and the tests. Guarded by tests/graph/test_eval
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 from vipa_sim.nodes.child_process import last_lines, start_logged
 
 # Domains above would use ports from the range that Linux hands out for outgoing connections.
-LAST_DOMAIN = 101
+FIRST_DOMAIN, LAST_DOMAIN = 50, 101
+# Locks of the domains that were given last. Who was given one starts nodes in it by and by.
+_given: deque[IO[str]] = deque(maxlen=8)
 # A launch that was asked to stop gives its nodes 5 s for SIGINT and 5 s for SIGTERM before it kills them.
 STOPPING = 20.0
 
@@ -31,18 +37,36 @@ class GraphError(RuntimeError):
 
 
 def free_domain() -> int:
-    """Return a ROS domain that no participant of this machine uses now.
+    """Return a ROS domain that no participant of this machine uses now, and that no other process was given.
 
     Nodes of this process that nobody holds any more, but that await Python's garbage collector, are ended first: they
     would be met again in the domain that they were in.
     """
     gc.collect()
-    candidates = list(range(50, LAST_DOMAIN + 1))
+    candidates = list(range(FIRST_DOMAIN, LAST_DOMAIN + 1))
     random.shuffle(candidates)
     for domain in candidates:
+        lock = _locked(domain)
+        if lock is None:
+            continue
         if _is_free(domain):
+            _given.append(lock)
             return domain
-    raise GraphError("no free ROS domain between 50 and 101 on this machine; stop some ROS graphs")
+        lock.close()
+    raise GraphError(f"no free ROS domain between {FIRST_DOMAIN} and {LAST_DOMAIN} on this machine; stop some ROS graphs")
+
+
+def _locked(domain: int) -> IO[str] | None:
+    """Lock a domain for this process until the file is closed; None where another process has it."""
+    folder = Path(tempfile.gettempdir()) / f"vipa-domains-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    lock = (folder / str(domain)).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def _is_free(domain: int) -> bool:
