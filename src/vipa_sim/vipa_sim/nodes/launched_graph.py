@@ -53,7 +53,9 @@ def free_domain() -> int:
             _given.append(lock)
             return domain
         lock.close()
-    raise GraphError(f"no free ROS domain between {FIRST_DOMAIN} and {LAST_DOMAIN} on this machine; stop some ROS graphs")
+    raise GraphError(
+        f"no free ROS domain between {FIRST_DOMAIN} and {LAST_DOMAIN} on this machine; stop some ROS graphs"
+    )
 
 
 def _locked(domain: int) -> IO[str] | None:
