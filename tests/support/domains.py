@@ -1,11 +1,10 @@
 """ROS_DOMAIN_IDs that no other test run on this machine uses at the same time."""
 
-import fcntl
 import os
 import random
-import tempfile
-from pathlib import Path
 from typing import IO
+
+from vipa_sim.domain_lock import lock_domain
 
 
 def _candidates() -> list[int]:
@@ -24,14 +23,9 @@ class DomainAllocator:
 
     def allocate(self) -> int:
         """Return a domain id that is this process's own until it is released."""
-        folder = Path(tempfile.gettempdir()) / f"vipa-test-domains-{os.getuid()}"
-        folder.mkdir(exist_ok=True)
         for domain in _candidates():
-            lock = (folder / str(domain)).open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
+            lock = lock_domain(domain)
+            if lock is None:
                 continue
             self._locks[domain] = lock
             return domain

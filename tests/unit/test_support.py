@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from support.domains import DomainAllocator
 from support.processes import ProcessStarter
 from support.waiting import wait_until
+from support.workspace import REPOSITORY
 
 ORPHAN_MAKER = """
 import subprocess, sys
@@ -56,9 +56,10 @@ def test_two_test_runs_never_share_a_domain(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("VIPA_TEST_DOMAINS", "60-61")
     here = DomainAllocator()
     first = here.allocate()
+    paths = [str(REPOSITORY / "tests"), str(REPOSITORY / "src" / "vipa_sim")]
     other = subprocess.run(
         [sys.executable, "-c", "from support.domains import DomainAllocator as D; print(D().allocate())"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=True,

@@ -9,11 +9,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ChunkError, ContractMismatch
-from vipa_policy.geometry import Array
+from vipa_policy.geometry import Array, is_rotation
 
 # Entries of R R^T may differ from the identity by this; quaternions of float32 leave a thousandth of it.
 ROTATION_TOLERANCE = 1e-3
@@ -65,12 +64,15 @@ class BaseChunk:
             raise ChunkError(f"expected a finite stamp and a period above 0, got {self.stamp} and {self.period} s")
         if not np.isfinite(self.base_from_tip).all() or not np.isfinite(self.gripper).all():
             raise ChunkError("expected finite poses and gripper widths, got NaN or infinity; the chunk is dropped")
-        wrong = _without_rotation(self.base_from_tip)
+        rotations = self.base_from_tip[:, :3, :3]
+        product = rotations @ np.swapaxes(rotations, 1, 2)
+        skewed = np.abs(product - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
+        wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
         if len(wrong):
             raise ChunkError(f"expected a rotation in every row, row {wrong[0]} holds none; the chunk is dropped")
         start = self.start
         if start is not None and (
-            start.shape != (4, 4) or not np.isfinite(start).all() or len(_without_rotation(start[None]))
+            start.shape != (4, 4) or not np.isfinite(start).all() or not is_rotation(start, ROTATION_TOLERANCE)
         ):
             raise ChunkError(
                 f"expected a pose (4, 4) of the tip at the image's stamp, got {start}; the chunk is dropped"
@@ -84,14 +86,6 @@ def check_captured(identifier: int, stamp: float, now: float) -> None:
             f"chunk {identifier} was captured {stamp - now:.3f} s in the future; "
             "check that camera and arm share a clock (use_sim_time)"
         )
-
-
-def _without_rotation(poses: Array) -> NDArray[np.intp]:
-    """Return the indices of poses (n, 4, 4) whose upper left block is no rotation."""
-    rotations = poses[:, :3, :3]
-    product = rotations @ np.swapaxes(rotations, 1, 2)
-    skewed = np.abs(product - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
-    return np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def setting_out(start: Array, rows: Array, most: tuple[float, float]) -> Array:
 
     Args:
         start: (4, 4) measured tip at the capture. rows: (n, 4, 4).
-        most: m and rad, greatest second difference of positions and
+        most: m and rad, greatest second difference of positions and rotations.
     """
     first, second = rows[0], rows[min(1, len(rows) - 1)]
     steady = 2.0 * first[:3, 3] - second[:3, 3]

@@ -166,8 +166,7 @@ FAULTS: tuple[Fault, ...] = (
         "controller_ignores",
         "targets reach the driver 0.2 m off; it refuses each, and reports nothing",
         End.HOLD,
-        # At full speed the arm may be too far behind before it has stood for long enough to be told that it stands.
-        ("away from where it was commanded",),
+        ("away from where it was commanded and does not move",),
         "`arm/resume`, from the measured pose",
         # Only that the arm stands tells of it: following_error at the speed of the plan, and a look.
         begin_within=1.0,

@@ -5,14 +5,12 @@ Used by the evaluation, the demo and the tests. Guarded by tests/graph/test_eval
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import random
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ from typing import IO
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
+from vipa_sim.domain_lock import lock_domain
 from vipa_sim.nodes.child_process import last_lines, start_logged
 
 # Domains above would use ports from the range that Linux hands out for outgoing connections.
@@ -46,7 +45,7 @@ def free_domain() -> int:
     candidates = list(range(FIRST_DOMAIN, LAST_DOMAIN + 1))
     random.shuffle(candidates)
     for domain in candidates:
-        lock = _locked(domain)
+        lock = lock_domain(domain)
         if lock is None:
             continue
         if _is_free(domain):
@@ -56,19 +55,6 @@ def free_domain() -> int:
     raise GraphError(
         f"no free ROS domain between {FIRST_DOMAIN} and {LAST_DOMAIN} on this machine; stop some ROS graphs"
     )
-
-
-def _locked(domain: int) -> IO[str] | None:
-    """Lock a domain for this process until the file is closed; None where another process has it."""
-    folder = Path(tempfile.gettempdir()) / f"vipa-domains-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    lock = (folder / str(domain)).open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
 
 
 def _is_free(domain: int) -> bool:
