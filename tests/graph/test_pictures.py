@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 
 from vipa_msgs.msg import PolicyStatus
 from vipa_policy.nodes.conversions import seconds_of, stamp_from_seconds
-from vipa_policy.nodes.reception import pixels_of
+from vipa_policy.nodes.reception import image_from, pixels_of
 
 pytestmark = pytest.mark.graph
 
@@ -118,3 +118,13 @@ def test_pixels_are_found_in_a_serialised_picture(frame: str, encoding: str, wid
     message.step = 7
     assert pixels_of(serialize_message(message)) is None
     assert pixels_of(serialize_message(message)[:30]) is None
+
+
+@pytest.mark.parametrize("frame", ["", "a", "abc", "camera_color_optical_frame"])
+@pytest.mark.parametrize("encoding", ["rgb8", "16UC1", "8UC1"])
+@pytest.mark.parametrize("size", [0, 1, 24])
+def test_a_picture_read_from_its_bytes_is_the_one_that_was_sent(frame: str, encoding: str, size: int) -> None:
+    """Whether its pixels fit its size or not: that is judged where they are used."""
+    message = Image(height=3, width=2, encoding=encoding, is_bigendian=1, step=8, data=list(range(size)))
+    message.header.frame_id, message.header.stamp = frame, stamp_from_seconds(1.5)
+    assert image_from(serialize_message(message)) == message

@@ -259,12 +259,13 @@ def intrinsics_from_camera_info(info: CameraInfo, width: int, height: int) -> Ar
 
 
 def rgb_from_image(image: Image) -> NDArray[np.uint8]:
-    """Return the (height, width, 3) uint8 of a colour or grey image.
+    """Return the (height, width, 3) uint8 of a colour or grey image; it may share the message's memory.
 
     Raises ObservationError where its encoding is no colour or its data does not fit its size.
     """
     try:
-        pixels = _BRIDGE.imgmsg_to_cv2(image, "rgb8")
+        # What is rgb8 already is not copied once more.
+        pixels = _BRIDGE.imgmsg_to_cv2(image, "passthrough" if image.encoding == "rgb8" else "rgb8")
     except CvBridgeError as error:
         raise ObservationError(
             f"cannot use the colour image: {error}. Expected rgb8, bgr8 or another colour encoding"
@@ -291,7 +292,7 @@ def depth_from_image(image: Image) -> NDArray[np.float32]:
         depth = np.array(pixels, dtype=np.float32)
         depth[~(np.isfinite(depth) & (depth >= 0.0))] = np.nan
         return depth
-    return np.asarray(pixels, dtype=np.float32) * np.float32(1e-3)
+    return np.multiply(pixels, np.float32(1e-3), dtype=np.float32)
 
 
 def _quaternion(matrix: Array) -> rotations.Quaternion:

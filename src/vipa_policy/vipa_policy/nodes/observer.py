@@ -28,7 +28,7 @@ from vipa_policy.nodes.conversions import (
     seconds_of,
     stamp_from_nanoseconds,
 )
-from vipa_policy.nodes.reception import pixels_of, subscribe
+from vipa_policy.nodes.reception import image_from, pixels_of, subscribe
 from vipa_policy.observation import CameraView, Observation
 from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, PartSet, Synchroniser
 
@@ -202,10 +202,8 @@ class Observer:
     def _build(self, parts: PartSet) -> Observed:
         images: dict[str, tuple[Image, Image, CameraInfo]] = {}
         for camera in self._contract.cameras:
-            colour, depth, info = (
-                deserialize_message(parts.parts[camera.name, what][1], TOPICS[what][0])
-                for what in (COLOUR, DEPTH, INTRINSICS)
-            )
+            colour, depth = (image_from(parts.parts[camera.name, what][1]) for what in (COLOUR, DEPTH))
+            info = deserialize_message(parts.parts[camera.name, INTRINSICS][1], CameraInfo)
             images[camera.name] = (colour, depth, info)
         header = self._captured(images[self._contract.reference_camera][0].header)
         joints = deserialize_message(parts.parts["", JOINTS][1], JointState)
@@ -238,11 +236,8 @@ class Observer:
         """Return (4, 4) from a frame at its stamp to the reference camera at the image's, through the base."""
         query = (header.frame_id, Time.from_msg(header.stamp), source, Time.from_msg(stamp), self._values["base_frame"])
         try:
-            arrived = threading.Event()
-            future = self.buffer.wait_for_transform_full_async(*query)
-            future.add_done_callback(lambda _: arrived.set())
-            if not arrived.wait(self._values["tf_wait"]):
-                future.cancel()
+            if not self.buffer.can_transform_full(*query):
+                self._await(query)
             self._refuse_future(source)
             return matrix_from_transform(self.buffer.lookup_transform_full(*query).transform)
         except TransformException as error:
@@ -250,6 +245,14 @@ class Observer:
                 f"TF from {source} to {header.frame_id} at the image's stamp is missing: {error}; "
                 "is the arm's driver publishing, with the camera's clock?"
             ) from error
+
+    def _await(self, query: tuple[str, Time, str, Time, str]) -> None:
+        """Wait until TF tells, as long as the parameter tf_wait allows."""
+        arrived = threading.Event()
+        future = self.buffer.wait_for_transform_full_async(*query)
+        future.add_done_callback(lambda _: arrived.set())
+        if not arrived.wait(self._values["tf_wait"]):
+            future.cancel()
 
     def _refuse_future(self, frame: str) -> None:
         """Raise ObservationError where TF runs ahead of the clock: it would be looked up at the wrong moment."""

@@ -7,14 +7,17 @@ Guarded by tests/graph/test_policy_node.py.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image
 
 # Best effort matches publishers of either reliability.
 SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -30,14 +33,54 @@ def stamp_of(serialised: bytes) -> float:
     return float(seconds) + nanoseconds * 1e-9
 
 
+class _Layout(NamedTuple):
+    """Where the pixels of a serialised sensor_msgs/Image are."""
+
+    height: int
+    width: int
+    step: int
+    begin: int
+    size: int
+
+
 def pixels_of(serialised: bytes) -> NDArray[Any] | None:
     """Return the pixels of a serialised sensor_msgs/Image, not copied; None where it holds none.
 
     One row a row of the picture, of whole numbers as wide as a pixel where these are 2 or 4 bytes, else of bytes: good
     for comparing pictures, not for looking at them.
+    """
+    layout = _layout(serialised)
+    if layout is None or layout.size == 0 or layout.size != layout.height * layout.step:
+        return None
+    rows = np.frombuffer(serialised, np.uint8, layout.size, layout.begin).reshape(layout.height, layout.step)
+    wide = {2: np.uint16, 4: np.uint32}.get(
+        layout.step // layout.width if layout.width and layout.step % layout.width == 0 else 1
+    )
+    return rows if wide is None else rows.view(wide)
 
-    The layout as for ``stamp_of``: header, height and width, encoding, endianness, bytes a row, pixels; whole numbers
-    begin at multiples of four bytes, texts are counted with their closing zero.
+
+def image_from(serialised: bytes) -> Image:
+    """Return the sensor_msgs/Image of its serialised form, with its pixels copied once.
+
+    rclpy takes them through two copies more, which for colour and depth of one instant cost a millisecond.
+    """
+    layout = _layout(serialised)
+    if layout is None or layout.size == 0:
+        image: Image = deserialize_message(serialised, Image)
+        return image
+    # The same message without its pixels, four bytes that say how many there are being the last.
+    image = deserialize_message(bytes(serialised[: layout.begin - 4]) + bytes(4), Image)
+    pixels = array("B")
+    pixels.frombytes(memoryview(serialised)[layout.begin : layout.begin + layout.size])
+    image.data = pixels
+    return image
+
+
+def _layout(serialised: bytes) -> _Layout | None:
+    """Return where the pixels are, None where the message ends before them or in them.
+
+    As for ``stamp_of``: header, height and width, encoding, endianness, bytes a row, pixels; whole numbers begin at
+    multiples of four bytes, texts are counted with their closing zero.
     """
     order = "<" if serialised[1] & 1 else ">"
 
@@ -54,11 +97,7 @@ def pixels_of(serialised: bytes) -> NDArray[Any] | None:
         size, place = number(place)
     except struct.error:
         return None
-    if size == 0 or size != height * step or place + size > len(serialised):
-        return None
-    rows = np.frombuffer(serialised, np.uint8, size, place).reshape(height, step)
-    wide = {2: np.uint16, 4: np.uint32}.get(step // width if width and step % width == 0 else 1)
-    return rows if wide is None else rows.view(wide)
+    return _Layout(height, width, step, place, size) if place + size <= len(serialised) else None
 
 
 def subscribe(node: Node, kind: type, topic: str, receive: Callable[[float, bytes], None]) -> Subscription:
