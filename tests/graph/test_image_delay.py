@@ -45,7 +45,7 @@ def watch(delay: float, **values: float) -> DelayWatch:
             header=SimpleNamespace(frame_id="camera"), observation=SimpleNamespace(views=(view,), stamp=stamp)
         )
         made.take(observed)
-        made.work(idle=True)
+        made.work()
     return made
 
 

@@ -1,4 +1,4 @@
-"""Feeds the estimate of the pictures' delay from what the policy node sees, in the time between two predictions.
+"""Feeds the estimate of the pictures' delay from what the policy node sees, beside the predictions.
 
 Guarded by tests/graph/test_image_delay.py.
 """
@@ -17,11 +17,11 @@ SPACING = 0.025  # s between two poses that are looked up
 REACH = 0.3  # s before a picture from which on poses are needed
 MOST = 16  # poses looked up at a time: some milliseconds
 FALLEN_BEHIND = 2.0  # s; older poses are no longer asked for
-IDLE, BUSY = 2.0, 8.0  # s of wall time between two estimates, where nothing waits and where something always does
+ESTIMATING = 4.0  # s of wall time between two estimates
 
 
 class DelayWatch:
-    """Watches the reference camera. For the inference thread only, but for ``estimate`` and ``warning``.
+    """Watches the reference camera. For one thread only, but for ``estimate`` and ``warning``.
 
     Args:
         observer: to look poses up.
@@ -66,8 +66,8 @@ class DelayWatch:
         self._frame, self._newest = observed.header.frame_id, stamp
         self._estimator.picture(stamp, view.rgb)
 
-    def work(self, idle: bool) -> None:
-        """Look some poses up and, now and then, estimate; ``idle`` where no observation waits meanwhile."""
+    def work(self) -> None:
+        """Look some poses up and, now and then, estimate."""
         if self._next < self._newest - FALLEN_BEHIND:
             self._next = max(self._newest - REACH, SPACING)  # TF takes 0 for the latest
         for _ in range(MOST):
@@ -77,7 +77,7 @@ class DelayWatch:
             self._estimator.pose(self._next, *poses)
             self._next += SPACING
         now = self._clock()
-        if now - self._estimated < (IDLE if idle else BUSY):
+        if now - self._estimated < ESTIMATING:
             return
         self._estimated = now
         found = self._estimator.estimate()

@@ -1,4 +1,4 @@
-"""Inference in a thread of its own: never in a callback, and only ever for the newest observation.
+"""Work in a thread of its own: never in a callback, and only ever on what is newest.
 
 Guarded by tests/graph/test_policy_node.py.
 """
@@ -14,14 +14,15 @@ class Worker:
 
     Args:
         work: takes no arguments; must handle its own errors.
+        name: of the thread.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], name: str) -> None:
         self._work = work
         self._condition = threading.Condition()
         self._due = False
         self._ending = False
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def notify(self) -> None:
@@ -29,11 +30,6 @@ class Worker:
         with self._condition:
             self._due = True
             self._condition.notify()
-
-    @property
-    def due(self) -> bool:
-        """Whether a run was asked for that has not begun."""
-        return self._due
 
     def end(self, timeout: float = 10.0) -> bool:
         """End after the run in progress, waiting at most ``timeout`` s for it; returns whether it ended."""

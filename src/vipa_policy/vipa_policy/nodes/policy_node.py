@@ -69,6 +69,8 @@ class PolicyNode(ManagedNode):
         self._last_stamp = float("-inf")
         self._clock_watch = ClockWatch(0.0, time.monotonic())
         self._delay_watch: DelayWatch | None = None
+        self._delay_worker: Worker | None = None
+        self._to_watch: Observed | None = None
         super().__init__("policy", DECLARATIONS, **options)
         self._teller = PolicyTeller(self, self._latch, self._warnings)
 
@@ -107,7 +109,9 @@ class PolicyNode(ManagedNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to predict."""
-        self._worker = Worker(self._infer)
+        self._worker = Worker(self._infer, "inference")
+        # Beside the next prediction and not before it: torch leaves the interpreter to others while it works.
+        self._delay_worker = Worker(self._watch_delay, "image delay")
         # Wall time: what watches for losses must not stand still with the clock.
         self._watch = self.create_timer(WATCHING, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._clock_watch = ClockWatch(self.now, time.monotonic())
@@ -129,6 +133,7 @@ class PolicyNode(ManagedNode):
         self.destroy_publisher(self._chunks)
         self.destroy_publisher(self._pointed)
         self._policy = self._observer = self._delay_watch = self._teller.policy = None
+        self._to_watch = None
         self._commitment = Commitment()  # chunks of another checkpoint may mean something else
         self._set_state(PolicyStatus.WAITING, "not configured")
         return TransitionCallbackReturn.SUCCESS
@@ -271,8 +276,9 @@ class PolicyNode(ManagedNode):
             )
             inference = time.monotonic() - began
             published = self._publish(chunk, observed, Work(began_at, self.now, inference), epoch)
-            if published and self._delay_watch is not None:
-                self._watch_delay(self._delay_watch, observed)
+            if published and self._delay_worker is not None:
+                self._to_watch = observed
+                self._delay_worker.notify()
         except ObservationError as error:
             with self._lock:
                 self._lose(str(error))
@@ -326,12 +332,14 @@ class PolicyNode(ManagedNode):
                 self._pointed.publish(PointStamped(header=observed.header, point=point_from_array(chunk.pointed)))
             return True
 
-    def _watch_delay(self, watch: DelayWatch, observed: Observed) -> None:
-        """Compare pictures with the arm's motion, in the time before the next observation."""
-        worker = self._worker
+    def _watch_delay(self) -> None:
+        """Compare pictures with the arm's motion, in a thread of its own."""
+        watch, observed = self._delay_watch, self._to_watch
+        if watch is None or observed is None:
+            return
         try:
             watch.take(observed)
-            watch.work(idle=worker is None or not worker.due)
+            watch.work()
         except Exception:  # noqa: BLE001 - an estimate beside the work must not end the work
             self.get_logger().error(f"the delay of pictures is no longer watched: {traceback.format_exc()}")
             self._delay_watch = None
@@ -346,8 +354,11 @@ class PolicyNode(ManagedNode):
 
     def _end_worker(self) -> None:
         worker, self._worker = self._worker, None
+        delay_worker, self._delay_worker = self._delay_worker, None
         with self._lock:
             self._epoch += 1
+        if delay_worker is not None:
+            delay_worker.end()
         if worker is not None and not worker.end():
             self.get_logger().warning("the prediction in progress did not end; its result will be dropped")
 
