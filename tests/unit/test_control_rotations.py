@@ -35,6 +35,23 @@ def test_products_vectors_and_matrices_agree_with_scipy(
     assert (of(turn) * of(first) * of(second).inv()).magnitude() < 1e-7
 
 
+@given(st.lists(triples | small, min_size=1, max_size=20))
+def test_rows_of_rotations_agree_with_scipy(turns: list[vectors.Vector]) -> None:
+    expected = Rotation.from_rotvec(np.array(turns))
+    matrices = rotations.matrices_of(np.array(turns))
+    assert np.allclose(matrices, expected.as_matrix(), atol=1e-12)
+    found = rotations.vectors_of(expected.as_matrix())
+    assert found.shape == (len(turns), 3)
+    assert np.linalg.norm(found, axis=1).max() <= np.pi + 1e-9
+    assert (Rotation.from_rotvec(found).inv() * expected).magnitude().max() < 1e-7
+
+
+@given(st.lists(small, min_size=1, max_size=5))
+def test_rows_of_small_turns_survive_the_way_there_and_back(turns: list[vectors.Vector]) -> None:
+    found = rotations.vectors_of(rotations.matrices_of(np.array(turns)))
+    assert np.allclose(found, turns, rtol=1e-9, atol=1e-16)
+
+
 @given(small)
 def test_small_turns_survive_the_way_there_and_back(turn: vectors.Vector) -> None:
     assert np.allclose(rotations.to_vector(rotations.from_vector(turn)), turn, rtol=1e-9, atol=1e-18)

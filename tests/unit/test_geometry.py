@@ -59,3 +59,6 @@ def test_interpolation_divides_way_and_angle(start_position, start_vector, end_p
 def test_a_mirror_is_no_rotation():
     assert not geometry.is_rotation(np.diag([1.0, 1.0, -1.0, 1.0]))
     assert not geometry.is_rotation(np.full((4, 4), np.nan))
+    assert not geometry.is_rotation(np.diag([1.0, np.inf, 1.0, 1.0]))
+    several = np.stack([np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0]), np.diag([1.0, 1.1, 1.0, 1.0]), np.eye(4)])
+    assert geometry.are_rotations(several).tolist() == [True, False, False, True]

@@ -98,12 +98,16 @@ def rotation_angle(first: Array, second: Array) -> float:
 
 def is_rotation(matrix: Array, tolerance: float = 1e-3) -> bool:
     """Tell whether the upper 3 x 3 of a matrix is a proper rotation."""
-    rotation = matrix[:3, :3]
-    return bool(
-        np.all(np.isfinite(rotation))
-        and np.allclose(rotation @ rotation.T, np.eye(3), atol=tolerance)
-        and np.linalg.det(rotation) > 0.0
-    )
+    return bool(are_rotations(matrix[None], tolerance)[0])
+
+
+def are_rotations(matrices: Array, tolerance: float = 1e-3) -> NDArray[np.bool_]:
+    """Tell (n,) whether the upper 3 x 3 of each of n matrices is a proper rotation, its entries within a tolerance."""
+    rotations = matrices[:, :3, :3]
+    with np.errstate(invalid="ignore"):  # what is not finite is within no tolerance
+        product = rotations @ rotations.swapaxes(1, 2)
+        regular = np.abs(product - np.eye(3)).max(axis=(1, 2)) <= tolerance
+        return np.asarray(regular & (np.linalg.det(rotations) > 0.0))
 
 
 def rotation_from_vector(vector: ArrayLike) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ChunkError, ContractMismatch
-from vipa_policy.geometry import Array, is_rotation
+from vipa_policy.geometry import Array, are_rotations
 
 # Entries of R R^T may differ from the identity by this; quaternions of float32 leave a thousandth of it.
 ROTATION_TOLERANCE = 1e-3
@@ -64,16 +64,16 @@ class BaseChunk:
             raise ChunkError(f"expected a finite stamp and a period above 0, got {self.stamp} and {self.period} s")
         if not np.isfinite(self.base_from_tip).all() or not np.isfinite(self.gripper).all():
             raise ChunkError("expected finite poses and gripper widths, got NaN or infinity; the chunk is dropped")
-        rotations = self.base_from_tip[:, :3, :3]
-        product = rotations @ np.swapaxes(rotations, 1, 2)
-        skewed = np.abs(product - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
-        wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
-        if len(wrong):
-            raise ChunkError(f"expected a rotation in every row, row {wrong[0]} holds none; the chunk is dropped")
         start = self.start
-        if start is not None and (
-            start.shape != (4, 4) or not np.isfinite(start).all() or not is_rotation(start, ROTATION_TOLERANCE)
-        ):
+        poses, start_fits = self.base_from_tip, True
+        if start is not None:
+            start_fits = start.shape == (4, 4) and bool(np.isfinite(start).all())
+            if start_fits:  # a row more: a numpy call costs more than what it does to so few numbers
+                poses = np.concatenate([poses, start[None]])
+        wrong = np.flatnonzero(~are_rotations(poses, ROTATION_TOLERANCE))
+        if len(wrong) and wrong[0] < self.rows:
+            raise ChunkError(f"expected a rotation in every row, row {wrong[0]} holds none; the chunk is dropped")
+        if not start_fits or len(wrong):
             raise ChunkError(
                 f"expected a pose (4, 4) of the tip at the image's stamp, got {start}; the chunk is dropped"
             )

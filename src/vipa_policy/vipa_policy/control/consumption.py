@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
+from operator import itemgetter
 
 # s of consumption remembered.
 REMEMBERED = 5.0
@@ -37,9 +38,8 @@ class Consumption:
         """Return what had been consumed at a time in s."""
         if not self._record:
             return self.total
-        times_ = [entry[0] for entry in self._record]
-        index = bisect_right(times_, time + 1e-9)
-        if index >= len(times_):
+        index = bisect_right(self._record, time + 1e-9, key=itemgetter(0))
+        if index >= len(self._record):
             return self.total
         before, after = self._record[max(index - 1, 0)], self._record[index]
         if not math.isfinite(before[0]):

@@ -23,7 +23,7 @@ from vipa_policy.control.rotations import (
     multiply,
     nearest_turn,
     to_matrix,
-    to_vector,
+    vectors_of,
 )
 from vipa_policy.control.vectors import Vector, clamp_norm, plus, vector
 from vipa_policy.geometry import Array
@@ -43,7 +43,7 @@ HERMITE = np.array(
 STEEPEST = 2.0
 # Places per row at which speeds along a curve are looked at.
 SAMPLES = 4
-PARTS = (slice(0, 3), slice(3, 6))
+PARTS = ("position", "rotation")  # three numbers each
 _PLACES = np.arange(SAMPLES)[:, None] / SAMPLES
 _POWERS = np.arange(6)
 _SAMPLED = np.stack(
@@ -155,7 +155,7 @@ def setting_out(start: Array, rows: Array, most: tuple[float, float]) -> Array:
 
 def unwrapped(rotations: Array) -> Array:
     """Return rotation vectors (rows, 3) relative to the first rotation, base frame, without jumps of a full turn."""
-    turns = np.array([to_vector(from_matrix(turn)) for turn in rotations @ rotations[0].T])
+    turns = vectors_of(rotations @ rotations[0].T)
     if np.einsum("ij,ij->i", turns, turns).max() < 4.0:  # rad^2; far from pi nothing wraps
         return turns
     previous: Vector = (0.0, 0.0, 0.0)
@@ -196,18 +196,22 @@ def _segments(knots: Array, slopes: Array, bends: Array) -> Array:
 
     Slopes and second derivatives (n, dimensions) are shortened where a step beside them is short.
     """
-    differences = np.diff(knots, axis=0)
-    for part in PARTS:
-        lengths = np.linalg.norm(differences[:, part], axis=1)
-        # At rest behind the last knot.
-        shorter = STEEPEST * np.minimum(np.append(lengths[0], lengths), np.append(lengths, 0.0))
-        slopes[:, part] = _shortened(slopes[:, part], shorter)
-        bends[:, part] = _shortened(bends[:, part], shorter)
+    lengths = _norms(np.diff(knots, axis=0))
+    # At rest behind the last knot.
+    behind, ahead = np.concatenate([lengths[:1], lengths]), np.concatenate([lengths, np.zeros((1, len(PARTS)))])
+    shorter = STEEPEST * np.minimum(behind, ahead)
+    slopes, bends = _shortened(slopes, shorter), _shortened(bends, shorter)
     ends = np.stack([knots[:-1], slopes[:-1], bends[:-1], knots[1:], slopes[1:], bends[1:]], axis=1)
     return np.asarray(HERMITE @ ends)
 
 
+def _norms(vectors: Array) -> Array:
+    """Return the lengths (n, parts) of the parts of vectors (n, dimensions)."""
+    parts = vectors.reshape(len(vectors), len(PARTS), -1)
+    return np.asarray(np.sqrt(np.einsum("npd,npd->np", parts, parts)))
+
+
 def _shortened(vectors: Array, lengths: Array) -> Array:
-    """Return vectors (n, d), each at most as long as its length (n,)."""
-    norms = np.linalg.norm(vectors, axis=1)
-    return vectors * np.minimum(1.0, lengths / np.maximum(norms, 1e-12))[:, None]
+    """Return vectors (n, dimensions), each part at most as long as its length (n, parts)."""
+    factors = np.minimum(1.0, lengths / np.maximum(_norms(vectors), 1e-12))
+    return vectors * np.repeat(factors, vectors.shape[1] // len(PARTS), axis=1)

@@ -14,9 +14,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from vipa_policy.control.curve import unwrapped
+from vipa_policy.control.rotations import matrices_of
 from vipa_policy.geometry import Array
 
 # From one strength to the next the smoothing about doubles its reach (its sixth root is a length in rows).
@@ -50,11 +50,14 @@ def smoothed(rows: Array, tolerance: float, jerk: float, period: float) -> Array
     best = rows
     if _roughness(rows) <= bound:
         return rows
-    for candidate in _smoothers(len(rows)) @ rows:
-        if _longest(candidate - rows) > tolerance:
+    # All strengths at once: a numpy call costs more than what it does to so few numbers.
+    candidates = _smoothers(len(rows)) @ rows
+    moved, rough = _longest(candidates - rows).tolist(), _roughness(candidates).tolist()
+    for candidate, distance, roughness in zip(candidates, moved, rough, strict=True):
+        if distance > tolerance:
             break
         best = candidate
-        if _roughness(candidate) <= bound:
+        if roughness <= bound:
             break
     return best
 
@@ -65,12 +68,13 @@ def smoothed_rotations(rows: Array, tolerance: float, jerk: float, period: float
     smooth = smoothed(turns, tolerance, jerk, period)
     if smooth is turns:
         return rows
-    return np.asarray(Rotation.from_rotvec(smooth).as_matrix() @ rows[0])
+    return np.asarray(matrices_of(smooth) @ rows[0])
 
 
-def _roughness(rows: Array) -> float:
-    return _longest(np.diff(rows, 3, axis=0))
+def _roughness(rows: Array) -> Array:
+    """Return the largest third difference (...) of rows (..., n, 3)."""
+    return _longest(np.diff(rows, 3, axis=-2))
 
 
-def _longest(vectors: Array) -> float:
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max()))
+def _longest(vectors: Array) -> Array:
+    return np.asarray(np.sqrt(np.einsum("...ij,...ij->...i", vectors, vectors).max(axis=-1)))

@@ -154,9 +154,7 @@ def check_numbers(tail: CommittedTail) -> None:
             f"{tail.base_from_tip.shape} and {tail.gripper.shape}; take both from the same message"
         )
     finite = np.isfinite(tail.base_from_tip).all() and np.isfinite(tail.gripper).all()
-    rotations = np.nan_to_num(tail.base_from_tip[:, :3, :3])
-    skewed = np.abs(rotations @ np.swapaxes(rotations, 1, 2) - np.eye(3)).max(axis=(1, 2)) > ROTATION_TOLERANCE
-    wrong = np.flatnonzero(skewed | (np.linalg.det(rotations) < 0.0))
+    wrong = np.flatnonzero(~geometry.are_rotations(np.nan_to_num(tail.base_from_tip), ROTATION_TOLERANCE))
     if not finite or len(wrong):
         raise ObservationError(
             "expected finite poses and gripper widths and a rotation in every row of a committed tail, got "
