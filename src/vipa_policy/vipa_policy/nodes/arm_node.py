@@ -41,8 +41,8 @@ from vipa_policy.scheduling import be_on_time
 
 TO_RESUME = "give another instruction or call arm/resume"
 NOT_ACTIVE = Answer(False, "the arm node is not active")
-# s that taking a chunk may need: one that comes later before a setpoint waits until that is out, and delays none.
-TAKING = 0.005
+# Longest share of the time between two setpoints in which a chunk waits for the next one to be out.
+LONGEST_WAIT = 0.6
 
 
 class ArmNode(ManagedNode):
@@ -202,7 +202,8 @@ class ArmNode(ManagedNode):
         if self._executor is None:
             return
         self._intake.offer(message, self.now)
-        if self._next_setpoint - self.now > min(TAKING, 0.6 / self._values["rate"]):
+        # One that comes too late before a setpoint to be taken in time waits until that is out, and delays none.
+        if self._next_setpoint - self.now > min(self._intake.needed, LONGEST_WAIT / self._values["rate"]):
             self._intake.proceed(self._executor, lambda: self.now)
 
     def _touched(self, reason: str) -> None:

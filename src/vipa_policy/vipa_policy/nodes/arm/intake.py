@@ -5,6 +5,7 @@ Guarded by tests/graph/test_arm_node.py.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from rclpy.node import Node
@@ -22,6 +23,10 @@ from vipa_policy.nodes.conversions import chunk_from_message, matrix_from_transf
 
 # s after new words in which chunks for other words are refused: the policy may hear them later than the arm.
 WORDS_GRACE = 1.0
+# s that taking a chunk may need before any was taken, and by how much longer than lately it may take.
+TAKING, LONGER = 0.005, 1.2
+# Chunks whose taking is remembered.
+REMEMBERED = 20
 # s between two words in the log on chunks that come while the arm takes none.
 TOLD_AGAIN = 10.0
 
@@ -58,11 +63,17 @@ class ChunkIntake:
         self._hold, self._blocked = hold, blocked
         self._timing = timing
         self._pending: tuple[ActionChunk, float] | None = None
+        self._taken: deque[float] = deque([TAKING], maxlen=REMEMBERED)
         self.words_since = float("-inf")
         """s, when the words in force were heard."""
         self.refused = 0
         self.refusal = ""
         """Why the last refused chunk was."""
+
+    @property
+    def needed(self) -> float:
+        """How long taking a chunk may need, in s, from how long it took lately."""
+        return LONGER * max(self._taken)
 
     def offer(self, message: ActionChunk, now: float) -> None:
         """Take a chunk that arrived at ``now`` (s) in the place of one that still waits."""
@@ -114,7 +125,9 @@ class ChunkIntake:
             self._refuse(str(error), hold=True)
             return
         self._pending = None
+        began = clock()
         self._execute(executor, message, (base_from_camera, base_from_tip), (arrived, clock))
+        self._taken.append(max(clock() - began, 0.0))  # a clock that was set back tells nothing
 
     def _poses(self, message: ActionChunk) -> tuple[Array, Array]:
         """Return (4, 4) of the camera and of the tip in the base frame, both when the image was taken."""
