@@ -236,6 +236,8 @@ def execution_state(stamp: int, width: float) -> Any:
         mode_reason="",
         guards=[],
         speed=1.0,
+        consumed=0.0,
+        lead=0.0,
         ahead=0.0,
         first_due=time_message(0),
         seam="",

@@ -1,7 +1,11 @@
 """What the arm is committed to while the next chunk is predicted, from what the arm tells: the single place for it.
 
-The rows are the arm's; when they are due follows from the stamp of the chunk they came from. The policy node and the
-closed loop without a graph share it. Guarded by tests/graph/test_inpainting_node.py and tests/sim/test_closed_loop.py.
+The rows are the arm's, and so is the time they are dated in: what it consumed of its plans. A new chunk will begin at
+the place that had been consumed when the arm of its picture was commanded (``control.timeline``), so a row's time in it
+is what was, or will be, consumed from there to the row. By the clock, an arm that sets out, or that limits slow, would
+be told of as further than it is, and the next chunk would begin that much ahead of it. The policy node and the closed
+loop without a graph share it. Guarded by tests/unit/test_commitment.py, tests/graph/test_inpainting_node.py and
+tests/sim/test_closed_loop.py.
 """
 
 from __future__ import annotations
@@ -10,12 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from vipa_policy.contract import ActionContract
 from vipa_policy.geometry import Array
 from vipa_policy.observation import CommittedTail
 
 REMEMBERED = 10  # chunks whose rows may still be followed, and that the expected delay is taken over
 OLDEST = 0.3  # s, age of what the arm told beyond which it says nothing about now
+TOLD = 20  # what the arm told lately, 20 times a second, reaches back to any picture that is still used
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,10 @@ class Followed:
     """What the arm tells of the chunk it follows.
 
     Attributes:
-        stamp: s, when it told. chunk: identifier. rows_consumed: rows of it that were gone through.
+        stamp: s, when it told. chunk: identifier.
+        consumed: s of plan time, of all chunks, that were gone through until then.
+        ahead: s of plan time from there to the first row of ``base_from_tip``.
+        lead: s by which the arm follows its command late.
         base_from_tip: (n, 4, 4), rows not yet gone through, as they will be executed; none where nothing is followed.
         gripper: (n,) m.
         frame: name of the base frame.
@@ -31,7 +41,9 @@ class Followed:
 
     stamp: float
     chunk: int
-    rows_consumed: int
+    consumed: float
+    ahead: float
+    lead: float
     base_from_tip: Array
     gripper: Array
     frame: str = ""
@@ -53,10 +65,15 @@ class Commitment:
         self._published: deque[Published] = deque(maxlen=REMEMBERED)
         self._delays: deque[float] = deque(maxlen=REMEMBERED)
         self._followed: Followed | None = None
+        self._consumed: deque[tuple[float, float]] = deque(maxlen=TOLD)
 
     def followed(self, followed: Followed) -> None:
         """Take what the arm tells."""
         self._followed = followed
+        told = self._consumed
+        if told and (followed.stamp < told[-1][0] or followed.consumed < told[-1][1]):
+            told.clear()  # a clock that was set back, an arm node that was started again
+        told.append((followed.stamp, followed.consumed))
 
     def published(self, chunk: Published, delay: float) -> None:
         """Take a chunk that was published ``delay`` s of ROS time after its prediction had begun."""
@@ -64,18 +81,23 @@ class Commitment:
         self._delays.append(delay)
 
     def tail(
-        self, contract: ActionContract, instruction: str, now: float, camera_from: Callable[[str], Array]
+        self,
+        contract: ActionContract,
+        instruction: str,
+        now: float,
+        captured: float,
+        camera_from: Callable[[str], Array],
     ) -> CommittedTail | None:
         """Return what the arm will go on with, None where it follows no chunk for these words, or is not heard.
 
         Rows are frozen for the longest of the recent delays, as real-time chunking has it, and one period more: the row
-        under way when the chunk comes is executed from the old one, and the arm commands rows a little early. A row
-        that was overdue when the arm told of it (limits slowed it down) counts as due then.
+        under way when the chunk comes is executed from the old one.
 
         Args:
             contract: of the policy, which is that of the chunks published.
             instruction: the words in force. What was begun for other words is nothing to go on with.
             now: s, when the prediction begins.
+            captured: s, stamp of the new image.
             camera_from: looks up (4, 4) from a frame to the reference camera's, at the new image's stamp.
         """
         followed = self._followed
@@ -84,12 +106,20 @@ class Commitment:
         chunk = next((one for one in self._published if one.identifier == followed.chunk), None)
         if chunk is None or chunk.instruction != instruction:
             return None
-        due = chunk.stamp + (followed.rows_consumed + 1) * contract.control_period
+        begin = self._consumed_until(captured - followed.lead)
         return CommittedTail(
             contract=contract,
             base_from_tip=followed.base_from_tip,
             gripper=followed.gripper,
-            first_due=max(due, followed.stamp),
-            frozen_until=now + max(self._delays) + contract.control_period,
+            first_due=captured + followed.consumed + followed.ahead - begin,
+            frozen_until=captured + self._consumed_until(now) - begin + max(self._delays) + contract.control_period,
             camera_from_base=camera_from(followed.frame),
         )
+
+    def _consumed_until(self, time: float) -> float:
+        """Return the s of plan time that were gone through at a time in s, after the last telling at its last pace."""
+        stamps, consumed = np.array(self._consumed).T
+        if time <= stamps[-1] or len(stamps) < 2:
+            return float(np.interp(time, stamps, consumed))
+        pace = (consumed[-1] - consumed[-2]) / max(stamps[-1] - stamps[-2], 1e-9)
+        return float(consumed[-1] + min(pace, 1.0) * (time - stamps[-1]))

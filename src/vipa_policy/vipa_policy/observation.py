@@ -89,8 +89,9 @@ class CommittedTail:
         contract: of the policy that made the chunk.
         base_from_tip: (n, 4, 4), one per control period of the contract.
         gripper: (n,) m between the fingers.
-        first_due: s, when the first of them is due, on the clock of the observation's stamp.
-        frozen_until: s, when the chunk to be predicted can be in force; rows due until then are done by then.
+        first_due: s, when the first of them is due in the time of the chunk to be predicted: its image's stamp and the
+            plan time that the arm will go through from there to the row.
+        frozen_until: s of the same time, when that chunk can be in force; rows due until then are done by then.
         camera_from_base: (4, 4), from the base frame to the reference camera's optical frame at the *new* image's
             stamp.
     """

@@ -277,7 +277,9 @@ class _Trial:
         tail = None
         if self._loop.inpainting:
             camera_from_base = inverse(base_from_camera)
-            tail = self._commitment.tail(self._contract, self._words, now, lambda frame: camera_from_base)
+            tail = self._commitment.tail(
+                self._contract, self._words, now, observation.stamp, lambda frame: camera_from_base
+            )
         seed = self._seed * 10_007 + self._identifier
         chunk = self._loop.policy.predict(observation, self._words, committed=tail, seed=seed)
         self._identifier += 1
@@ -330,7 +332,9 @@ class _Trial:
         poses, gripper = executor.committed()
         if executor.state is not State.FOLLOWING:
             poses, gripper = poses[:0], gripper[:0]
-        self._commitment.followed(Followed(now, executor.chunk_id, executor.rows_consumed, poses, gripper))
+        self._commitment.followed(
+            Followed(now, executor.chunk_id, executor.consumed, executor.ahead, executor.lead, poses, gripper)
+        )
 
 
 def evaluate(loop: ClosedLoop, task: str, seed: int, number: int, first: int = 0) -> list[tuple[TrialResult, Record]]:

@@ -182,6 +182,11 @@ class Executor:
             self._homing.speed = factor
 
     @property
+    def consumed(self) -> float:
+        """s of plan time, of all chunks, that were gone through so far; it never falls."""
+        return self._timeline.consumption.total
+
+    @property
     def ahead(self) -> float:
         """s of plan time until the first row of ``committed`` is due; 0 where there is none."""
         return self._timeline.ahead if self.state is State.FOLLOWING else 0.0

@@ -23,7 +23,9 @@ class Commitment(commitment.Commitment):
             Followed(
                 stamp=seconds_of(message.header.stamp),
                 chunk=message.chunk_id,
-                rows_consumed=message.rows_consumed,
+                consumed=message.consumed,
+                ahead=message.ahead,
+                lead=message.lead,
                 base_from_tip=np.array(poses).reshape(-1, 4, 4),
                 gripper=np.array(message.committed_gripper[: len(poses)], dtype=float),
                 frame=message.header.frame_id,

@@ -293,7 +293,10 @@ class PolicyNode(ManagedNode):
             return None
         with self._lock:
             commitment = self._commitment
-        return commitment.tail(policy.contract, words, self.now, lambda frame: observer.camera_from(observed, frame))
+        captured = observed.observation.stamp
+        return commitment.tail(
+            policy.contract, words, self.now, captured, lambda frame: observer.camera_from(observed, frame)
+        )
 
     def _publish(self, chunk: Chunk, observed: Observed, work: Work, epoch: int) -> bool:
         """Publish a chunk, unless words, a stop or a loss that came meanwhile make it worthless; returns whether."""

@@ -44,6 +44,8 @@ def execution_state(
         mode_reason=supervisor.advice,
         guards=told(supervision.problems),
         speed=executor.speed,
+        consumed=executor.consumed,
+        lead=executor.lead,
         ahead=executor.ahead,
         first_due=stamp_from_seconds(executor.first_due),
         timings=timing.message(),
