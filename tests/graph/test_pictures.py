@@ -10,8 +10,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from vipa_msgs.msg import PolicyStatus
-from vipa_policy.nodes.conversions import seconds_of, stamp_from_seconds
-from vipa_policy.nodes.reception import image_from, pixels_of
+from vipa_policy.errors import ObservationError
+from vipa_policy.nodes.conversions import depth_from_image, rgb_from_image, seconds_of, stamp_from_seconds
+from vipa_policy.nodes.reception import picture_from, pixels_of
 
 pytestmark = pytest.mark.graph
 
@@ -127,4 +128,28 @@ def test_a_picture_read_from_its_bytes_is_the_one_that_was_sent(frame: str, enco
     """Whether its pixels fit its size or not: that is judged where they are used."""
     message = Image(height=3, width=2, encoding=encoding, is_bigendian=1, step=8, data=list(range(size)))
     message.header.frame_id, message.header.stamp = frame, stamp_from_seconds(1.5)
-    assert image_from(serialize_message(message)) == message
+    picture = picture_from(serialize_message(message))
+    for field in ("header", "height", "width", "encoding", "is_bigendian", "step"):
+        assert getattr(picture, field) == getattr(message, field)
+    assert bytes(picture.data) == bytes(message.data)
+
+
+def test_a_picture_that_ends_too_early_is_refused() -> None:
+    message = Image(height=3, width=2, encoding="rgb8", step=8, data=list(range(24)))
+    with pytest.raises(ObservationError, match="expected a whole sensor_msgs/Image, got 60 bytes"):
+        picture_from(serialize_message(message)[:60])
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8"])
+def test_colours_are_the_same_from_the_bytes_and_from_the_message(encoding: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, 36, dtype=np.uint8)
+    message = Image(height=3, width=4 if encoding != "mono8" else 12, encoding=encoding, step=12, data=pixels.tolist())
+    colours = rgb_from_image(picture_from(serialize_message(message)))
+    assert np.array_equal(colours, rgb_from_image(message))
+
+
+@pytest.mark.parametrize("big_endian", [0, 1])
+def test_depth_is_the_same_from_the_bytes_and_from_the_message(big_endian: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, 24, dtype=np.uint8)
+    message = Image(height=3, width=4, encoding="16UC1", is_bigendian=big_endian, step=8, data=pixels.tolist())
+    assert np.array_equal(depth_from_image(picture_from(serialize_message(message))), depth_from_image(message))

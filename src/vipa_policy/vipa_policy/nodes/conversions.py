@@ -28,6 +28,7 @@ from vipa_policy.contract import ActionContract, HandMapping
 from vipa_policy.control import rotations
 from vipa_policy.errors import ChunkError, ObservationError, VipaError
 from vipa_policy.geometry import Array
+from vipa_policy.nodes.reception import Picture
 from vipa_policy.observation import Chunk
 
 NANOSECONDS = 1_000_000_000
@@ -258,7 +259,7 @@ def intrinsics_from_camera_info(info: CameraInfo, width: int, height: int) -> Ar
     return matrix
 
 
-def rgb_from_image(image: Image) -> NDArray[np.uint8]:
+def rgb_from_image(image: Image | Picture) -> NDArray[np.uint8]:
     """Return the (height, width, 3) uint8 of a colour or grey image; it may share the message's memory.
 
     Raises ObservationError where its encoding is no colour or its data does not fit its size.
@@ -273,7 +274,7 @@ def rgb_from_image(image: Image) -> NDArray[np.uint8]:
     return np.asarray(pixels, dtype=np.uint8)
 
 
-def depth_from_image(image: Image) -> NDArray[np.float32]:
+def depth_from_image(image: Image | Picture) -> NDArray[np.float32]:
     """Return the (height, width) float32 of a depth image in m; 0 or NaN where the camera saw nothing.
 
     Takes 16UC1 or mono16 in mm (0 where nothing was seen) and 32FC1 in m (0, NaN or infinity where nothing was seen).

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
@@ -28,7 +29,7 @@ from vipa_policy.nodes.conversions import (
     seconds_of,
     stamp_from_nanoseconds,
 )
-from vipa_policy.nodes.reception import image_from, pixels_of, subscribe
+from vipa_policy.nodes.reception import Picture, picture_from, pixels_of, subscribe
 from vipa_policy.observation import CameraView, Observation
 from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, PartSet, Synchroniser
 
@@ -200,9 +201,9 @@ class Observer:
         return Header(stamp=stamp_from_nanoseconds(nanoseconds), frame_id=header.frame_id)
 
     def _build(self, parts: PartSet) -> Observed:
-        images: dict[str, tuple[Image, Image, CameraInfo]] = {}
+        images: dict[str, tuple[Picture, Picture, CameraInfo]] = {}
         for camera in self._contract.cameras:
-            colour, depth = (image_from(parts.parts[camera.name, what][1]) for what in (COLOUR, DEPTH))
+            colour, depth = (picture_from(parts.parts[camera.name, what][1]) for what in (COLOUR, DEPTH))
             info = deserialize_message(parts.parts[camera.name, INTRINSICS][1], CameraInfo)
             images[camera.name] = (colour, depth, info)
         header = self._captured(images[self._contract.reference_camera][0].header)
@@ -218,7 +219,7 @@ class Observer:
         )
         return Observed(observation=observation, header=header, arrived=parts.arrived, skew=parts.skew)
 
-    def _view(self, name: str, colour: Image, depth: Image, info: CameraInfo, header: Any) -> CameraView:
+    def _view(self, name: str, colour: Picture, depth: Picture, info: CameraInfo, header: Any) -> CameraView:
         if (colour.width, colour.height) != (depth.width, depth.height):
             raise ObservationError(
                 f"expected depth of camera {name} aligned to colour ({colour.width} x {colour.height} pixels), got "
@@ -236,23 +237,25 @@ class Observer:
         """Return (4, 4) from a frame at its stamp to the reference camera at the image's, through the base."""
         query = (header.frame_id, Time.from_msg(header.stamp), source, Time.from_msg(stamp), self._values["base_frame"])
         try:
-            if not self.buffer.can_transform_full(*query):
-                self._await(query)
             self._refuse_future(source)
-            return matrix_from_transform(self.buffer.lookup_transform_full(*query).transform)
+            return matrix_from_transform(self._looked_up(query).transform)
         except TransformException as error:
             raise ObservationError(
                 f"TF from {source} to {header.frame_id} at the image's stamp is missing: {error}; "
                 "is the arm's driver publishing, with the camera's clock?"
             ) from error
 
-    def _await(self, query: tuple[str, Time, str, Time, str]) -> None:
-        """Wait until TF tells, as long as the parameter tf_wait allows."""
-        arrived = threading.Event()
-        future = self.buffer.wait_for_transform_full_async(*query)
-        future.add_done_callback(lambda _: arrived.set())
-        if not arrived.wait(self._values["tf_wait"]):
-            future.cancel()
+    def _looked_up(self, query: tuple[str, Time, str, Time, str]) -> TransformStamped:
+        """Return what TF tells, waited for as long as the parameter tf_wait allows."""
+        try:
+            return self.buffer.lookup_transform_full(*query)
+        except TransformException:
+            arrived = threading.Event()
+            future = self.buffer.wait_for_transform_full_async(*query)
+            future.add_done_callback(lambda _: arrived.set())
+            if not arrived.wait(self._values["tf_wait"]):
+                future.cancel()
+            return self.buffer.lookup_transform_full(*query)
 
     def _refuse_future(self, frame: str) -> None:
         """Raise ObservationError where TF runs ahead of the clock: it would be looked up at the wrong moment."""

@@ -36,7 +36,7 @@ from vipa_policy.nodes.conversions import (
     stamp_from_nanoseconds,
     transform_stamped,
 )
-from vipa_policy.nodes.reception import image_from
+from vipa_policy.nodes.reception import picture_from
 from vipa_policy.observation import Chunk
 from vipa_sim.nodes.runtime.camera_replay import serialised_image
 from vipa_sim.nodes.runtime.moving_camera import CONTRACT
@@ -62,7 +62,7 @@ def conversions() -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
     colour = bytes(serialised_image(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), "rgb8", 3))
     depth = bytes(serialised_image(rng.integers(500, 1500, (HEIGHT, WIDTH), dtype=np.uint16), "16UC1", 2))
-    picture, distances = image_from(colour), image_from(depth)
+    picture, distances = picture_from(colour), picture_from(depth)
     chunk, header = plan(), Header(stamp=stamp_from_nanoseconds(SECOND), frame_id=CAMERA)
     message = chunk_to_message(chunk, CONTRACT, 1, header, ChunkTimings())
     serialised = bytes(serialize_message(message))
@@ -72,8 +72,8 @@ def conversions() -> dict[str, Callable[[], Any]]:
     between = Time(nanoseconds=SECOND + SECOND // 2)
     stamp = stamp_from_nanoseconds(SECOND)
     return {
-        "colour from bytes": lambda: image_from(colour),
-        "depth from bytes": lambda: image_from(depth),
+        "colour from bytes": lambda: picture_from(colour),
+        "depth from bytes": lambda: picture_from(depth),
         "colour as an array": lambda: rgb_from_image(picture),
         "depth in metres": lambda: depth_from_image(distances),
         "transform at a stamp": lambda: buffer.lookup_transform(BASE, TIP, between),
