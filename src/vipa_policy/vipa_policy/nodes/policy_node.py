@@ -110,7 +110,7 @@ class PolicyNode(ManagedNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to predict."""
         self._worker = Worker(self._infer, "inference")
-        # Beside the next prediction and not before it: torch leaves the interpreter to others while it works.
+        # Beside a prediction and not before it: torch leaves the interpreter to others while it works.
         self._delay_worker = Worker(self._watch_delay, "image delay")
         # Wall time: what watches for losses must not stand still with the clock.
         self._watch = self.create_timer(WATCHING, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -265,6 +265,8 @@ class PolicyNode(ManagedNode):
             observed = observer.observe(self.now)
             if observed is None or (rate > 0.0 and observed.observation.stamp < self._last_stamp + 0.99 / rate):
                 return
+            if self._delay_worker is not None:
+                self._delay_worker.notify()
             began, began_at = time.monotonic(), self.now
             seed, flow_steps = self._values["seed"], self._values["flow_steps"]
             chunk = policy.predict(
@@ -275,10 +277,8 @@ class PolicyNode(ManagedNode):
                 flow_steps=flow_steps or None,
             )
             inference = time.monotonic() - began
-            published = self._publish(chunk, observed, Work(began_at, self.now, inference), epoch)
-            if published and self._delay_worker is not None:
+            if self._publish(chunk, observed, Work(began_at, self.now, inference), epoch):
                 self._to_watch = observed
-                self._delay_worker.notify()
         except ObservationError as error:
             with self._lock:
                 self._lose(str(error))
@@ -336,8 +336,9 @@ class PolicyNode(ManagedNode):
             return True
 
     def _watch_delay(self) -> None:
-        """Compare pictures with the arm's motion, in a thread of its own."""
+        """Compare the picture that was used last with the arm's motion, in a thread of its own."""
         watch, observed = self._delay_watch, self._to_watch
+        self._to_watch = None
         if watch is None or observed is None:
             return
         try:
