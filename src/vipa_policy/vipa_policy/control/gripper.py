@@ -189,6 +189,7 @@ class HandDecision:
         self._goal: HandGoal | None = None
         self._measured: float | None = None
         self._held: float | None = None
+        self._empty = False  # whether the fingers closed on nothing and were not opened since
 
     @property
     def outstanding(self) -> bool:
@@ -203,6 +204,7 @@ class HandDecision:
     def measure(self, width: float | None) -> bool:
         """Take the measured width in m, None where it is unknown; returns whether what was held is now gone."""
         self._measured = width
+        self._empty = self._empty and (width is None or width < self._settings.smallest)
         if width is None or self._held is None or self.outstanding:
             return False
         self._held = min(self._held, width) if width >= self._settings.smallest else None
@@ -231,6 +233,7 @@ class HandDecision:
         if goal is not None and outcome is not Outcome.LOST:
             holds = goal.grasps and outcome is Outcome.REACHED
             self._held = (self._measured if self._measured is not None else goal.width) if holds else None
+            self._empty = goal.grasps and outcome is Outcome.MISSED
         self._keeper.ended(outcome, now)
 
     def _goal_for(self, wanted: float, measured: float) -> HandGoal | None:
@@ -241,6 +244,8 @@ class HandDecision:
             return None
         if wanted > measured:
             return HandGoal(wanted, settings.speed)
+        if self._empty:
+            return None
         width = max(wanted, settings.smallest)
         return HandGoal(
             width, settings.speed, settings.force, width - settings.smallest, max(settings.largest - width, 0.0)
