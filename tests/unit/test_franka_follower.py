@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from unit.test_franka_tracker import assert_within
 from vipa_policy.franka.follower import Follower, FollowerSettings, Motion, Target
+from vipa_policy.franka.limits import JOINT_NAMES
 from vipa_policy.franka.reference import Playback
 
 SETTINGS = FollowerSettings()
@@ -36,6 +37,7 @@ def follower() -> Follower:
     ("bad", "words"),
     [
         (target(1, epoch=2), "made for motion 2, this is motion 1"),
+        (target(1, epoch=0), "made for motion 0, this is motion 1"),
         (target(0), "it is target 0, after 0: repeated or overtaken"),
         (target(5, stamp=BEGIN - 1.0), r"it is 1\.0.. s old"),
         (target(5, stamp=BEGIN + 1.0), "are the clocks of the machines in step"),
@@ -49,7 +51,70 @@ def test_a_bad_target_is_refused_and_changes_nothing(bad: Target, words: str) ->
     for one in (subject, other):
         assert one.offer(target(0), BEGIN) == ""
     assert re.search(words, subject.offer(bad, BEGIN + 0.005)), subject.offer(bad, BEGIN + 0.005)
-    assert [subject.step(BEGIN + 0.005) for _ in range(30)] == [other.step(BEGIN + 0.005) for _ in range(30)]
+    for one in (subject, other):
+        assert one.offer(target(1, shifted(0.02)), BEGIN + 0.005) == ""
+    assert subject.age(BEGIN) == other.age(BEGIN)
+    assert [subject.step(BEGIN + 0.025) for _ in range(30)] == [other.step(BEGIN + 0.025) for _ in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("age", "jump", "joint", "taken"),
+    [
+        (0.299, 0.0, 0, True),
+        (0.301, 0.0, 0, False),
+        (-0.009, 0.0, 0, True),
+        (-0.011, 0.0, 0, False),
+        (0.0, 0.099, 0, True),
+        (0.0, 0.101, 0, False),
+        (0.0, -0.099, 5, True),
+        (0.0, -0.101, 5, False),
+    ],
+)
+def test_a_target_is_taken_up_to_the_age_and_the_jump_that_are_set(
+    age: float, jump: float, joint: int, taken: bool
+) -> None:
+    subject = Follower(FollowerSettings(timeout=0.3, largest_jump=0.1), START, epoch=1)
+    joints = tuple(place + jump * (number == joint) for number, place in enumerate(START))
+    refusal = subject.offer(target(0, joints, BEGIN - age), BEGIN)
+    assert (refusal == "") == taken, refusal
+    if jump and not taken:
+        assert JOINT_NAMES[joint] in refusal
+
+
+def test_age_is_that_of_the_last_accepted_stamp_and_beyond_the_timeout_set_the_arm_stops() -> None:
+    subject = Follower(FollowerSettings(timeout=0.3), START, epoch=1)
+    assert subject.age(BEGIN) == math.inf
+    assert subject.offer(target(0, stamp=BEGIN - 0.05), BEGIN) == ""
+    assert subject.offer(target(1, epoch=2), BEGIN + 0.01) != ""
+    assert subject.age(BEGIN + 0.1) == pytest.approx(0.15)
+    subject.step(BEGIN + 0.249)
+    assert subject.motion is Motion.FOLLOWING
+    subject.step(BEGIN + 0.251)
+    assert subject.motion is not Motion.FOLLOWING
+    assert subject.reason == "no target for 0.3 s"
+
+
+def test_targets_are_followed_late_by_the_delay_that_is_set() -> None:
+    commands = []
+    for delay in (0.02, 0.05):
+        subject = Follower(FollowerSettings(delay=delay), START, epoch=1)
+        for number, by in enumerate((0.0, 0.005)):
+            assert subject.offer(target(number, shifted(by)), BEGIN + 0.01 * number) == ""
+        commands.append([subject.step(BEGIN + delay + 0.001 * period) for period in range(40)])
+    prompt, late = np.array(commands)
+    assert np.ptp(prompt[:, 0]) > 0.002
+    np.testing.assert_allclose(late, prompt, atol=1e-9)
+
+
+def test_a_smaller_bandwidth_takes_a_corner_more_softly() -> None:
+    bends = []
+    for bandwidth in (30.0, 80.0):
+        subject = Follower(FollowerSettings(bandwidth=bandwidth), START, epoch=1)
+        for number, by in enumerate((0.0, 0.001)):
+            assert subject.offer(target(number, shifted(by)), BEGIN + 0.01 * number) == ""
+        commands = [subject.step(BEGIN + 0.02 + 0.001 * period) for period in range(60)]
+        bends.append(np.abs(np.diff(commands, n=2, axis=0)).max())
+    assert bends[0] < 0.7 * bends[1]
 
 
 def stream(
@@ -161,6 +226,31 @@ def test_missed_periods_are_made_up_for_along_the_same_way() -> None:
     assert np.allclose(every[2::3], some, atol=1e-12)
 
 
+def test_a_stop_that_misses_periods_goes_the_same_way_to_rest_and_counts_them() -> None:
+    whole, sparse = follower(), follower()
+    for one in (whole, sparse):
+        for number, by in enumerate((0.0, 0.005)):
+            assert one.offer(target(number, shifted(by)), BEGIN + 0.01) == ""
+        for _ in range(30):
+            one.step(BEGIN + 0.025)
+        one.stop("asked to")
+        assert one.stopped_at == pytest.approx(0.5)  # rad/s between the last two targets
+    every, motions = [], []
+    for _ in range(300):
+        every.append(whole.step(BEGIN + 0.03))
+        motions.append(whole.motion)
+    some = [sparse.step(BEGIN + 0.03, periods=3) for _ in range(100)]
+    assert np.allclose(every[2::3], some, atol=1e-12)
+    rest = motions.index(Motion.STANDING)
+    assert whole.stopping == rest + 1 > 20
+    assert 0 <= sparse.stopping - whole.stopping < 3
+    assert np.ptp(every[rest:], axis=0).max() == 0.0
+    assert np.abs(np.diff(every[: rest + 1], axis=0)).max(axis=1).min() > 0.0
+    assert whole.offer(target(2, tuple(every[-1])), BEGIN + 0.03) == ""
+    whole.stop("asked to again")
+    assert whole.stopping == 0
+
+
 def test_what_is_played_back_passes_through_every_target() -> None:
     playback = Playback(delay=0.02)
     playback.begin(BEGIN, START)
@@ -174,6 +264,19 @@ def test_what_is_played_back_passes_through_every_target() -> None:
     assert playback.at(stamps[-1] + 9.0) == (shifted(0.36), (0.0,) * 7)
 
 
+def test_a_playback_begun_again_forgets_the_targets_before_and_leaves_out_what_is_not_later() -> None:
+    playback = Playback(delay=0.02)
+    playback.begin(BEGIN, START)
+    playback.add(BEGIN + 0.01, shifted(0.1))
+    playback.begin(BEGIN + 0.015, START)
+    assert playback.speed == 0.0
+    assert playback.at(BEGIN + 0.02) == (START, (0.0,) * 7)
+    playback.add(BEGIN + 0.03, shifted(0.01))
+    playback.add(BEGIN + 0.02, shifted(0.5))
+    assert playback.at(BEGIN + 9.0) == (shifted(0.01), (0.0,) * 7)
+
+
 def test_settings_have_words_for_every_share() -> None:
     tight = dataclasses.replace(SETTINGS, velocity=0.1)
     assert tight.longest_stop < SETTINGS.longest_stop < 0.5
+    assert all(limit.longest_stop <= SETTINGS.longest_stop for limit in SETTINGS.limits())
