@@ -79,11 +79,56 @@ def test_an_acknowledged_contact_may_go_but_not_grow(
     assert push.feel(times(allowed * growth, direction)) is not None
 
 
+def test_torque_is_filtered_biased_and_acknowledged_as_force_is() -> None:
+    push = Push()
+    push.feel(ZERO, (0.0, 4.0, 0.0))
+    push.guard.zero()
+    assert push.guard.torque == pytest.approx(0.0)
+    assert push.feel(ZERO, (0.0, 8.5, 0.0)) is None
+    assert push.guard.torque == pytest.approx(4.5, abs=1e-6)
+    steps = push.feel((3.0, 0.0, 0.0), (0.0, 10.0, 0.0))
+    assert steps is not None
+    assert steps > 1
+    assert push.guard.contact() == f"contact: {push.guard.torque:.1f} N m, more than 5 N m"
+    for _ in range(60):
+        push.feel(ZERO, (0.0, 10.0, 0.0), steps=1)
+    push.guard.acknowledge()
+    assert push.feel(ZERO, (0.0, 10.0 + 0.9 * 0.3 * 5.0, 0.0)) is None
+    assert push.feel(ZERO, (0.0, 10.0 + 1.1 * 0.3 * 5.0, 0.0)) is not None
+
+
+@given(st.floats(21.0, 200.0))
+def test_an_acknowledged_contact_may_grow_by_a_share_of_the_threshold_however_large_it_is(force: float) -> None:
+    push = Push()
+    push.feel((force, 0.0, 0.0))
+    push.guard.acknowledge()
+    assert push.feel((force + 0.9 * 0.3 * 20.0, 0.0, 0.0)) is None
+    assert push.feel((force + 1.1 * 0.3 * 20.0, 0.0, 0.0)) is not None
+
+
+def test_a_new_bias_takes_back_what_was_acknowledged() -> None:
+    push = Push()
+    push.feel((100.0, 0.0, 0.0))
+    push.guard.acknowledge()
+    push.guard.zero()
+    assert push.guard.contact() == ""
+    push.guard.take((0.0, 0.0, 0.0), ZERO, push.time + 1.0)
+    assert push.guard.contact() == "contact: 100 N, more than 20 N"
+
+
+def test_without_a_filter_every_sample_counts_at_once() -> None:
+    push = Push(ContactLimits(20.0, 5.0, filter_time=0.0))
+    push.feel(ZERO)
+    assert push.feel((20.1, 0.0, 0.0)) == 1
+
+
 def test_torque_alone_is_a_contact_and_zero_switches_off() -> None:
     assert Push().feel(ZERO, (0.0, 6.0, 0.0)) is not None
     assert Push(ContactLimits(20.0, 0.0)).feel(ZERO, (0.0, 60.0, 0.0)) is None
     assert Push(ContactLimits(0.0, 5.0)).feel((99.0, 0.0, 0.0), ZERO) is None
     assert not ContactLimits(0.0, 0.0).on
+    assert ContactLimits(20.0, 0.0).on
+    assert ContactLimits(0.0, 5.0).on
 
 
 def test_what_is_no_sample_changes_nothing() -> None:
@@ -91,11 +136,12 @@ def test_what_is_no_sample_changes_nothing() -> None:
     push.feel((19.0, 0.0, 0.0))
     before = push.guard.force
     assert not push.guard.take((math.nan, 0.0, 0.0), ZERO, push.time + STEP)
+    assert not push.guard.take(ZERO, (0.0, 0.0, math.inf), push.time + STEP)
     assert not push.guard.take((99.0, 0.0, 0.0), ZERO, push.time)  # repeated
     assert not push.guard.take((99.0, 0.0, 0.0), ZERO, push.time - 0.1)  # old
     assert push.guard.force == before
     # A long silence or a clock that jumped back starts the filter afresh.
-    assert push.guard.take((1.0, 0.0, 0.0), ZERO, push.time + 10.0)
+    assert push.guard.take((1.0, 0.0, 0.0), ZERO, push.time + 0.6)
     assert push.guard.force == pytest.approx(1.0)
     assert push.guard.take((2.0, 0.0, 0.0), ZERO, 0.0)
     assert push.guard.force == pytest.approx(2.0)
@@ -105,3 +151,7 @@ def test_what_is_no_sample_changes_nothing() -> None:
 def test_thresholds_that_are_none_are_refused(force: float) -> None:
     with pytest.raises(ValueError, match="expected a finite force"):
         ContactLimits(force, 5.0)
+    with pytest.raises(ValueError, match="expected a finite torque"):
+        ContactLimits(20.0, force)
+    with pytest.raises(ValueError, match="expected a finite filter_time"):
+        ContactLimits(20.0, 5.0, force)
