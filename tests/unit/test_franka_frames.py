@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 import zlib
@@ -73,7 +74,10 @@ frames: st.SearchStrategy[Frame] = st.one_of(
 @settings(max_examples=25)
 @given(frames)
 def test_a_frame_comes_back_as_it_was(frame: Frame) -> None:
-    assert unpack(pack(frame)) == frame
+    read = unpack(pack(frame))
+    assert read == frame
+    if isinstance(read, HandOrder):
+        assert isinstance(read.grasp, bool)
 
 
 @given(st.binary(max_size=400))
@@ -97,6 +101,51 @@ def test_a_changed_or_cut_packet_is_refused(frame: Frame, data: st.DataObject) -
         return
     # The kind is the one thing the checksum does not cover: it must then fit another kind of body by its length.
     assert type(read) is not type(frame)
+
+
+@pytest.mark.parametrize("place", [*range(5), *range(6, 12)])
+def test_a_change_of_any_byte_of_the_header_but_the_kind_is_refused(place: int) -> None:
+    packet = bytearray(pack(Note("stop", {})))
+    packet[place] ^= 1
+    with pytest.raises(FrameError, match="expected"):
+        unpack(bytes(packet))
+
+
+STATE = ArmState(1.0, 0, 1, 1, 1, 0.0, 1.0, (0.0,) * 7, (0.0,) * 7, (0.0,) * 7, (0.0,) * 6, 0, 0, 0.0)
+FINITE: list[tuple[Frame, str]] = [
+    (Target(1, 0, 1.0, (0.0,) * 7), "stamp"),
+    *((STATE, name) for name in ("stamp", "success_rate", "joints", "velocities", "commanded", "wrench", "longest")),
+    *((HandOrder(1, True, 0.0, 0.1, 9.0, 0.0, 0.0), name) for name in ("width", "speed", "force", "inner", "outer")),
+    *((HandState(1.0, 0.0, 0.08, False), name) for name in ("stamp", "width", "maximum")),
+]
+
+
+@pytest.mark.parametrize(("frame", "name"), FINITE)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_no_number_that_is_not_finite_arrives(frame: Frame, name: str, bad: float) -> None:
+    value = getattr(frame, name)
+    wrong = (*value[:-1], bad) if isinstance(value, tuple) else bad
+    with pytest.raises(FrameError, match="expected finite numbers"):
+        unpack(pack(dataclasses.replace(frame, **{name: wrong})))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"kind": "stop"}',
+        b'{"kind": 1, "values": {}}',
+        b'{"kind": "stop", "values": []}',
+        b"[" * 30000,
+        b"\xff",
+    ],
+)
+def test_a_note_that_is_none_is_refused(body: bytes) -> None:
+    packet = struct.pack("<4sBBHI", MARK, VERSION, 3, len(body), zlib.crc32(body)) + body
+    with pytest.raises(FrameError, match="expected a body of kind 3"):
+        unpack(packet)
 
 
 @given(st.integers(1, 5), st.binary(max_size=300))

@@ -30,6 +30,32 @@ def test_frames_come_whole_and_in_order() -> None:
     assert not there.closed
 
 
+def test_a_packet_of_almost_the_largest_size_comes_whole() -> None:
+    here, there = links()
+    note = Note("log", {"text": "x" * 32000})
+    assert here.send(note)
+    assert there.receive() == note
+
+
+def test_no_more_frames_are_taken_at_a_time_than_asked_for() -> None:
+    here, there = links()
+    for number in range(5):
+        here.send(Note("n", {"number": number}))
+    assert len(list(there.frames(most=3))) == 3
+    assert len(list(there.frames(most=3))) == 2
+
+
+def test_waiting_tells_whether_something_can_be_received() -> None:
+    here, there = links()
+    assert not there.wait(0.0)
+    here.send(Note("n", {}))
+    assert there.wait(0.0)
+    there.receive()
+    assert not there.wait(0.0)
+    there.close()
+    assert there.wait(0.0)
+
+
 def test_garbage_is_counted_and_passed_over() -> None:
     ours, theirs = pair()
     there = Link(theirs)
