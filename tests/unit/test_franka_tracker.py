@@ -128,6 +128,27 @@ def test_a_joint_beyond_its_range_may_come_back_and_goes_no_further() -> None:
     assert tracker.state[0] == pytest.approx(0.0, abs=1e-4)
 
 
+def test_the_arm_rests_once_every_joint_does() -> None:
+    tracker = ArmTracker(MIDDLE, HALF)
+    moving = [*MIDDLE[:-1], MIDDLE[-1] + 0.1]
+    for _ in range(100):
+        tracker.follow(moving, [0.0] * JOINTS)
+    before = tracker.brake()
+    while not tracker.at_rest:
+        place = tracker.brake()
+        assert place != before
+        before = place
+    assert before[-1] > MIDDLE[-1] + 0.001
+    assert tracker.brake() == before
+
+
+def test_a_place_far_away_is_reached_without_passing_it() -> None:
+    tracker = JointTracker(HALF[0], 80.0, -1.0)
+    places = np.array([tracker.follow(1.0, 0.0) for _ in range(4000)])
+    assert places[-1] == pytest.approx(1.0, abs=1e-6)
+    assert places.max() < 1.0 + 1e-3
+
+
 def test_a_smooth_reference_is_followed_closely_and_smoothly() -> None:
     start = np.array(MIDDLE)
     tracker = ArmTracker(start, HALF)
