@@ -74,7 +74,7 @@ class Limits:
     angular_jerk: float = 100.0
     linear_step: float = 0.02
     angular_step: float = 0.1
-    lower: Triple = (0.25, -0.45, 0.005)
+    lower: Triple = (0.25, -0.45, 0.012)
     upper: Triple = (0.80, 0.45, 0.60)
     stay_in: tuple[Box, ...] = ()
     stay_out: tuple[Box, ...] = ()

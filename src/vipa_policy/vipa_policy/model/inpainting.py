@@ -35,6 +35,9 @@ from vipa_policy.observation import CommittedTail
 
 ROTATION_TOLERANCE = 1e-3  # of the entries of R R^T; messages hold quaternions of finite length
 GRACE = 1e-6  # rows: stamps are whole nanoseconds
+# Share of a chunk that is drawn to the old one: the execution horizon of equation 5 is the other half. With the few rows
+# that are executed between two predictions as the horizon, a policy is told its own guesses of far ahead, ever again.
+GUIDED = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,11 @@ class Guidance:
 
 
 def soft_weights(known: NDArray[np.bool_], frozen: NDArray[np.bool_]) -> Array:
-    """Return the (horizon,) weights of rows: 1 where frozen, then falling, 0 from the first row on that nobody knows.
+    """Return the (horizon,) weights of rows: 1 where frozen, then falling, 0 from the middle of the chunk on.
 
-    Real-time chunking's equation 5: after d frozen rows of E known ones, row i weighs c (e^c - 1) / (e - 1) with
-    c = (E - i) / (E - d + 1).
+    Real-time chunking's equation 5: after d frozen rows of E that are drawn to the old chunk, row i weighs
+    c (e^c - 1) / (e - 1) with c = (E - i) / (E - d + 1). E ends with what is known, and with ``GUIDED`` of the chunk,
+    unless more is frozen.
 
     Args:
         known: (horizon,) bool, rows that the tail says something about; one run of them.
@@ -74,6 +78,7 @@ def soft_weights(known: NDArray[np.bool_], frozen: NDArray[np.bool_]) -> Array:
     """
     end = int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
     delay = min(int(frozen.sum()), end)
+    end = min(end, max(delay, math.ceil(GUIDED * len(known))))
     rows = np.arange(len(known))
     share = np.clip((end - rows) / (end - delay + 1), 0.0, 1.0)
     falling = share * np.expm1(share) / math.expm1(1.0)

@@ -37,7 +37,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ("angular_jerk", 100.0, "rad/s^3, norm", real(0.1, 12500.0)),
     ("linear_step", 0.02, "m, largest step between two targets, whatever their rate", real(0.0001, 0.1)),
     ("angular_step", 0.1, "rad, largest turn between two targets, whatever their rate", real(0.0005, 0.5)),
-    ("workspace_lower", [0.25, -0.45, 0.005], "m, corner x y z of the box the tip stays in, base frame", FREE),
+    ("workspace_lower", [0.25, -0.45, 0.012], "m, corner x y z of the box the tip stays in, base frame", FREE),
     ("workspace_upper", [0.80, 0.45, 0.60], "m, corner x y z of the box the tip stays in, base frame", FREE),
     ("stay_in", [], "m, further boxes the tip may be in, six numbers each: lower, then upper corner x y z", BOXES),
     ("stay_out", [], "m, boxes the tip stays out of, six numbers each: lower, then upper corner x y z", BOXES),
