@@ -62,6 +62,16 @@ CONTRACT = ActionContract(
 )
 
 
+def rows_towards(start: np.ndarray, goal: np.ndarray, contract: ActionContract, speed: float = SPEED) -> np.ndarray:
+    """Return the rows (n, 4, 4) of a chunk that leads the tip from a pose straight to a place (3,)."""
+    rows = np.tile(start, (contract.horizon, 1, 1))
+    way = goal - start[:3, 3]
+    due = (np.arange(contract.horizon) + 1) * contract.control_period
+    share = np.minimum(due * speed / max(float(np.linalg.norm(way)), 1e-9), 1.0)
+    rows[:, :3, 3] += share[:, None] * way
+    return rows
+
+
 class FakePolicy:
     """Understands "reach the red block" and "go left"; sends the tip to a fixed place in the base frame."""
 
@@ -96,11 +106,7 @@ class FakePolicy:
         self.observations.append(observation)
         self.committed.append(committed)
         start = BASE_FROM_CAMERA @ observation.camera_from_tip
-        rows = np.tile(start, (self.contract.horizon, 1, 1))
-        way = self.goals[instruction] - start[:3, 3]
-        due = (np.arange(self.contract.horizon) + 1) * self.contract.control_period
-        share = np.minimum(due * SPEED / max(float(np.linalg.norm(way)), 1e-9), 1.0)
-        rows[:, :3, 3] += share[:, None] * way
+        rows = rows_towards(start, self.goals[instruction], self.contract)
         return Chunk(
             stamp=observation.stamp,
             camera_from_tip=geometry.inverse(BASE_FROM_CAMERA) @ rows,

@@ -235,6 +235,9 @@ def test_a_fault_is_recovered_and_confirmed_before_anything_moves() -> None:
         assert "call arm/recover" in arm.state.mode_reason
         assert "reflex" in world.health["arm"]
         assert "arm/recover" in arm.call("arm/arm").message
+        # Not even a brake: a driver that is cleared meanwhile would follow what is left of it.
+        begun = next(state for state in world.states if state.mode == ExecutionState.FAULT)
+        assert seconds_of(world.targets[-1].header.stamp) <= seconds_of(begun.header.stamp)
         count = len(world.targets)
         assert arm.call("arm/recover").success
         arm.chunks(5)

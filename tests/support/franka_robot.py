@@ -23,6 +23,7 @@ import numpy as np
 from support.waiting import wait_until
 
 RECORD = struct.Struct("<Q7d")
+RECORDED = np.dtype([("state", "<u8"), ("joints", "<f8", 7)])
 START = (0.0, -0.55, 0.0, -2.35, 0.0, 1.80, 0.785)
 _CARTESIAN_REFLEX = 7  # of libfranka's 41 errors, in the order of the protocol
 
@@ -83,9 +84,8 @@ class SimulatedRobot:
     def commands(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the states that were answered (n,), in ms, and the commands (n, 7) in rad."""
         data = self._record.read_bytes() if self._record.exists() else b""
-        rows = [RECORD.unpack_from(data, at) for at in range(0, len(data) - RECORD.size + 1, RECORD.size)]
-        table = np.array(rows).reshape(len(rows), 8)
-        return table[:, 0], table[:, 1:]
+        table = np.frombuffer(data, RECORDED, len(data) // RECORDED.itemsize)
+        return table["state"].astype(float), table["joints"]
 
 
 def serve(address: str, record: Path) -> None:

@@ -293,7 +293,7 @@ class ArmNode(ManagedNode):
             return
         now = self.now
         setpoint = executor.tick(now, gripper_busy=self._gripper.busy(now))
-        if setpoint is not None and not self._fought_over:
+        if setpoint is not None and not self._silent:
             self._controller.send(setpoint)
             self._streaming = True
             self._timing.streamed(executor.chunk_id, self.now)
@@ -305,6 +305,11 @@ class ArmNode(ManagedNode):
         self._intake.proceed(executor, lambda: self.now)
         if self._published_state != self._told():
             self._publish_state()
+
+    @property
+    def _silent(self) -> bool:
+        """Whether nothing is streamed, although the executor moves or holds its command."""
+        return self._fought_over or self._supervision is None or self._supervision.driver_lost
 
     @property
     def _fought_over(self) -> bool:
@@ -376,6 +381,10 @@ class ArmNode(ManagedNode):
         self.diagnostics.report(*level_of(executor, supervision.supervisor))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the arm node."""
-    sys.exit(run(ArmNode, arguments))
+def main(arguments: list[str] | None = None) -> int:
+    """Run the arm node; returns the exit status."""
+    return run(ArmNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

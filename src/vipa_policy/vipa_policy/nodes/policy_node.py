@@ -367,6 +367,10 @@ class PolicyNode(ManagedNode):
             self.get_logger().warning("the prediction in progress did not end; its result will be dropped")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the policy node."""
-    sys.exit(run(PolicyNode, arguments))
+def main(arguments: list[str] | None = None) -> int:
+    """Run the policy node; returns the exit status."""
+    return run(PolicyNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -40,6 +40,9 @@ class ArmSupervision:
         """Made by the node as soon as the tip is measured."""
         self.recovery = ""
         """What came of the last request to recover."""
+        self.driver_lost = False
+        """Whether the driver took no targets since the arm was last armed: what is left of a brake must not move the
+        arm once it takes them again."""
 
     @property
     def problems(self) -> dict[str, str]:
@@ -77,6 +80,7 @@ class ArmSupervision:
             self._watch.contact.zero()
             self._watch.posture.reset()
             executor.arm(measured, now)
+            self.driver_lost = False
         return answer
 
     def disarm(self, reason: str, now: float) -> bool:
@@ -119,6 +123,7 @@ class ArmSupervision:
         """A fault or an arm that is not available disarms; a fault that is gone waits to be confirmed."""
         state, reason = self._watch.driver()
         changed = False
+        self.driver_lost |= state is not DriverState.READY
         if state is DriverState.FAULT:
             changed = self.supervisor.fault(f"driver: fault, {reason}", now)
         elif state is DriverState.UNAVAILABLE:
