@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, Synchroniser
+from vipa_policy.clock_watch import FUTURE_TOLERANCE
+from vipa_policy.synchroniser import Part, Synchroniser
 
 COLOUR, DEPTH, INFO, JOINTS = ("scene", "colour"), ("scene", "depth"), ("scene", "CameraInfo"), ("", "joint states")
 TOPICS: dict[Part, str] = {COLOUR: "c/color", DEPTH: "c/depth", INFO: "c/info", JOINTS: "joint_states"}

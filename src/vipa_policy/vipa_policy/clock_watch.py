@@ -1,4 +1,4 @@
-"""Whether a clock goes on: the single place that judges it. No ROS.
+"""Whether a clock goes on, and stamps go with it: the single place that judges it. No ROS.
 
 A simulator that died leaves its clock standing; whoever waits on that clock would wait for ever, in silence.
 Guarded by tests/unit/test_clock_watch.py.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 # A step back of less than this is a matter of rounding or of two publishers, not a clock that was set anew.
 JUMP = 1.0
+# s: clocks of two processes may differ by scheduling; a stamp further ahead than this comes from a wrong clock.
+FUTURE_TOLERANCE = 0.05
 
 
 class ClockWatch:

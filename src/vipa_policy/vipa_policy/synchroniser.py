@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from vipa_policy.clock_watch import FUTURE_TOLERANCE
+
 # Per part: at 30 Hz these are several tenths of a second, more than any part may lag.
 KEPT = 12
-# A stamp further ahead of the clock than this is no matter of scheduling.
-FUTURE_TOLERANCE = 0.05
 # Arrivals over which the least latency of a part is taken: some stragglers do not hide how quick the others were.
 LATENCIES = 60
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vipa_policy.clock_watch import FUTURE_TOLERANCE
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ChunkError, ContractMismatch
 from vipa_policy.geometry import Array, are_rotations
 
 # Entries of R R^T may differ from the identity by this; quaternions of float32 leave a thousandth of it.
 ROTATION_TOLERANCE = 1e-3
-# s: clocks of two processes may differ by scheduling; a capture further ahead than this comes from a wrong clock.
-FUTURE_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)

@@ -211,11 +211,6 @@ class Freshness:
         self._timeout = timeout
         self._heard: float | None = None
 
-    @property
-    def ever(self) -> bool:
-        """Whether it was heard at all."""
-        return self._heard is not None
-
     def heard(self, now: float) -> None:
         """Take note that it was heard at ``now`` (s)."""
         self._heard = now

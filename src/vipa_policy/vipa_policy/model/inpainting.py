@@ -35,8 +35,8 @@ from vipa_policy.observation import CommittedTail
 
 ROTATION_TOLERANCE = 1e-3  # of the entries of R R^T; messages hold quaternions of finite length
 GRACE = 1e-6  # rows: stamps are whole nanoseconds
-# Share of a chunk that is drawn to the old one: the execution horizon of equation 5 is the other half. With the few rows
-# that are executed between two predictions as the horizon, a policy is told its own guesses of far ahead, ever again.
+# Share of a chunk that is drawn to the old one: the execution horizon of equation 5 is the other half. Were only the
+# rows free that are executed between two predictions, a policy would be told its own guesses of far ahead, ever again.
 GUIDED = 0.5
 
 

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from vipa_policy.camera.health import RepeatDetector
+from vipa_policy.clock_watch import FUTURE_TOLERANCE
 from vipa_policy.contract import ActionContract
 from vipa_policy.errors import ContractMismatch, ObservationError, VipaError
 from vipa_policy.geometry import Array
@@ -31,7 +32,7 @@ from vipa_policy.nodes.conversions import (
 )
 from vipa_policy.nodes.reception import Picture, picture_from, pixels_of, subscribe
 from vipa_policy.observation import CameraView, Observation
-from vipa_policy.synchroniser import FUTURE_TOLERANCE, Part, PartSet, Synchroniser
+from vipa_policy.synchroniser import Part, PartSet, Synchroniser
 
 # s that least latencies of camera and robot may differ by for the way alone: exposure, transfer and driver take time,
 # some tens of ms, and none of them is negative.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException
 
-from vipa_policy.control.chunk import FUTURE_TOLERANCE
+from vipa_policy.clock_watch import FUTURE_TOLERANCE
 from vipa_policy.control.tip_watch import TipWatch
 from vipa_policy.errors import VipaError
 from vipa_policy.geometry import Array
