@@ -94,6 +94,26 @@ def test_a_hold_ends_only_well_inside() -> None:
     assert back[-1].reason == ""
 
 
+def test_slowing_ends_only_a_little_beyond_where_it_began() -> None:
+    watch = PostureWatch(ARM)
+    assert "slower" in sweep(watch, ARM.upper[0] - np.linspace(0.2, 0.149, 10))[-1].reason
+    trembling = sweep(watch, ARM.upper[0] - 0.153 + 0.004 * (-1.0) ** np.arange(30))
+    assert all("slower" in verdict.reason for verdict in trembling)
+    assert sweep(watch, ARM.upper[0] - np.linspace(0.153, 0.17, 10))[-1].reason == ""
+
+
+def test_after_a_reset_a_verdict_depends_on_its_measurement_alone() -> None:
+    watch = PostureWatch(ARM)
+    near = at(0, ARM.upper[0] - 0.06)
+    assert watch.look(START, STILL, 0.0).factor == 1.0
+    assert watch.look(near, STILL, PERIOD).factor > 0.5  # the pace bends, it does not jump
+    watch.reset()
+    assert watch.look(near, STILL, 2 * PERIOD) == PostureWatch(ARM).look(near, STILL, 0.0)
+    watch.look(at(0, ARM.upper[0] - 0.01), STILL, 3 * PERIOD)
+    watch.reset()
+    assert watch.look(START, STILL, 4 * PERIOD).factor == 1.0
+
+
 def test_easing_tells_that_the_arm_leaves() -> None:
     watch = PostureWatch(ARM)
     joints = at(0, ARM.upper[0] - 0.02)

@@ -59,21 +59,25 @@ class Published:
 
 
 class Commitment:
-    """Remembers chunks that were published and what the arm made of them."""
+    """Remembers chunks that were published and what the arm made of them.
+
+    The arm may be heard in another thread than that which publishes and asks for the tail.
+    """
 
     def __init__(self) -> None:
         self._published: deque[Published] = deque(maxlen=REMEMBERED)
         self._delays: deque[float] = deque(maxlen=REMEMBERED)
         self._followed: Followed | None = None
-        self._consumed: deque[tuple[float, float]] = deque(maxlen=TOLD)
+        self._consumed: tuple[tuple[float, float], ...] = ()
 
     def followed(self, followed: Followed) -> None:
         """Take what the arm tells."""
-        self._followed = followed
         told = self._consumed
         if told and (followed.stamp < told[-1][0] or followed.consumed < told[-1][1]):
-            told.clear()  # a clock that was set back, an arm node that was started again
-        told.append((followed.stamp, followed.consumed))
+            told = ()  # a clock that was set back, an arm node that was started again
+        # Replaced whole, and before what is told: who asks meanwhile never sees a part of it.
+        self._consumed = (*told[1 - TOLD :], (followed.stamp, followed.consumed))
+        self._followed = followed
 
     def published(self, chunk: Published, delay: float) -> None:
         """Take a chunk that was published ``delay`` s of ROS time after its prediction had begun."""
