@@ -32,7 +32,8 @@ def test_stop_reports_and_kills_an_orphan(starter: ProcessStarter) -> None:
     assert len(process.survivors()) == 1
     with pytest.raises(AssertionError, match="survivors"):
         starter.stop_all()
-    assert process.survivors() == []
+    # A killed process is not gone before the kernel has taken it down.
+    wait_until(lambda: process.survivors() == [], 10.0, "the end of the orphan")
 
 
 def test_stop_interrupts_what_listens_to_sigint(starter: ProcessStarter) -> None:
@@ -54,7 +55,7 @@ def test_wait_until_is_bounded() -> None:
 
 
 def test_two_test_runs_never_share_a_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VIPA_TEST_DOMAINS", "60-61")
+    monkeypatch.setenv("VIPA_TEST_DOMAINS", "231-232")  # nobody else's: no graph is started there
     here = DomainAllocator()
     first = here.allocate()
     paths = [str(REPOSITORY / "tests"), str(REPOSITORY / "src" / "vipa_sim")]
@@ -65,5 +66,5 @@ def test_two_test_runs_never_share_a_domain(monkeypatch: pytest.MonkeyPatch) -> 
         text=True,
         check=True,
     )
-    assert int(other.stdout) in {60, 61} - {first}
+    assert int(other.stdout) in {231, 232} - {first}
     here.release(first)
