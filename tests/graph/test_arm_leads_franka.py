@@ -65,10 +65,9 @@ class Lead:
         """Publish the chunk that a policy would for the newest joint state: straight to a place (3,) in the base."""
         joints = self.stage.joints[-1]
         self._count += 1
-        seen = KINEMATICS.forward(np.array(joints.position[:7]))
         chunk = Chunk(
             stamp=seconds_of(joints.header.stamp),
-            camera_from_tip=geometry.inverse(BASE_FROM_CAMERA) @ rows_towards(seen, goal, CONTRACT, SPEED),
+            camera_from_tip=geometry.inverse(BASE_FROM_CAMERA) @ rows_towards(self.stage.tip(), goal, CONTRACT, SPEED),
             gripper=np.full(CONTRACT.horizon, 0.04),
             pointed=None,
             pointed_confidence=0.0,
@@ -89,11 +88,9 @@ class Lead:
             self.stage.observer.executor.spin_once(timeout_sec=0.01)
 
     def told(self) -> str:
-        state = self.states[-1] if self.states else None
-        reason = (
-            "nothing of the arm node" if state is None else f"{state.state} {state.hold_reason} {state.mode_reason}"
-        )
-        return f"{reason}; tip at {self.stage.tip()[:3, 3]}; log:\n{self.arm.text()[-3000:]}"
+        """What to say of a wait in vain."""
+        said = [f"{state.state} {state.hold_reason} {state.mode_reason}" for state in self.states[-1:]]
+        return f"{said}; tip at {self.stage.tip()[:3, 3]}; log:\n{self.arm.text()[-3000:]}"
 
     def tip(self) -> np.ndarray:
         """Where the tip is measured now, (3,) m: what was measured before may still wait to be heard."""

@@ -10,7 +10,6 @@ Every joint command is written to RECORD as it came: the number of the state it 
 from __future__ import annotations
 
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -22,8 +21,7 @@ import numpy as np
 
 from support.waiting import wait_until
 
-RECORD = struct.Struct("<Q7d")
-RECORDED = np.dtype([("state", "<u8"), ("joints", "<f8", 7)])
+RECORD = np.dtype([("state", "<u8"), ("joints", "<f8", 7)])
 START = (0.0, -0.55, 0.0, -2.35, 0.0, 1.80, 0.785)
 _CARTESIAN_REFLEX = 7  # of libfranka's 41 errors, in the order of the protocol
 
@@ -84,7 +82,7 @@ class SimulatedRobot:
     def commands(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the states that were answered (n,), in ms, and the commands (n, 7) in rad."""
         data = self._record.read_bytes() if self._record.exists() else b""
-        table = np.frombuffer(data, RECORDED, len(data) // RECORDED.itemsize)
+        table = np.frombuffer(data, RECORD, len(data) // RECORD.itemsize)
         return table["state"].astype(float), table["joints"]
 
 
@@ -133,7 +131,7 @@ def serve(address: str, record: Path) -> None:
         def _handle_udp_command(self, command_data: bytes) -> None:
             command = UDPCommand.from_bytes(command_data)
             if command.message_id > 0:
-                output.write(RECORD.pack(command.message_id, *command.q_c))
+                output.write(np.array((command.message_id, command.q_c), RECORD).tobytes())
             super()._handle_udp_command(command_data)
 
         def _get_state_bytes(self) -> bytes:

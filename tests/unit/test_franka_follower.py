@@ -94,27 +94,26 @@ def test_age_is_that_of_the_last_accepted_stamp_and_beyond_the_timeout_set_the_a
     assert subject.reason == "no target for 0.3 s"
 
 
+def corner(settings: FollowerSettings, by: float, periods: int) -> np.ndarray:
+    """Commands (periods, 7) from the first target on, a second one of 0.01 s later being shifted by ``by``."""
+    subject = Follower(settings, START, epoch=1)
+    for number, shift in enumerate((0.0, by)):
+        assert subject.offer(target(number, shifted(shift)), BEGIN + 0.01 * number) == ""
+    return np.array([subject.step(BEGIN + settings.delay + 0.001 * period) for period in range(periods)])
+
+
 def test_targets_are_followed_late_by_the_delay_that_is_set() -> None:
-    commands = []
-    for delay in (0.02, 0.05):
-        subject = Follower(FollowerSettings(delay=delay), START, epoch=1)
-        for number, by in enumerate((0.0, 0.005)):
-            assert subject.offer(target(number, shifted(by)), BEGIN + 0.01 * number) == ""
-        commands.append([subject.step(BEGIN + delay + 0.001 * period) for period in range(40)])
-    prompt, late = np.array(commands)
+    prompt, late = (corner(FollowerSettings(delay=delay), 0.005, 40) for delay in (0.02, 0.05))
     assert np.ptp(prompt[:, 0]) > 0.002
     np.testing.assert_allclose(late, prompt, atol=1e-9)
 
 
 def test_a_smaller_bandwidth_takes_a_corner_more_softly() -> None:
-    bends = []
-    for bandwidth in (30.0, 80.0):
-        subject = Follower(FollowerSettings(bandwidth=bandwidth), START, epoch=1)
-        for number, by in enumerate((0.0, 0.001)):
-            assert subject.offer(target(number, shifted(by)), BEGIN + 0.01 * number) == ""
-        commands = [subject.step(BEGIN + 0.02 + 0.001 * period) for period in range(60)]
-        bends.append(np.abs(np.diff(commands, n=2, axis=0)).max())
-    assert bends[0] < 0.7 * bends[1]
+    soft, hard = (
+        np.abs(np.diff(corner(FollowerSettings(bandwidth=bandwidth), 0.001, 60), n=2, axis=0)).max()
+        for bandwidth in (30.0, 80.0)
+    )
+    assert soft < 0.7 * hard
 
 
 def stream(

@@ -69,12 +69,10 @@ def test_towards_a_limit_it_slows_then_holds_and_says_which(joint: int, side: st
 @pytest.mark.parametrize("side", ["lower", "upper"])
 def test_a_fast_joint_is_stopped_before_a_slow_one(side: str) -> None:
     margins = np.linspace(0.3, 0.0, 121)
+    limit, way = (ARM.lower[4], -1.0) if side == "lower" else (ARM.upper[4], 1.0)
 
     def held_at(speed: float) -> float:
-        if side == "lower":
-            verdicts = sweep(PostureWatch(ARM), ARM.lower[4] + margins, 4, -speed)
-        else:
-            verdicts = sweep(PostureWatch(ARM), ARM.upper[4] - margins, 4, speed)
+        verdicts = sweep(PostureWatch(ARM), limit - way * margins, 4, way * speed)
         return float(margins[[verdict.hold for verdict in verdicts].index(True)])
 
     assert held_at(0.0) == pytest.approx(0.04, abs=0.003)
